@@ -1,0 +1,108 @@
+"""The kernel: boot (find, configure, collect), live (lifespans and the model pool), down (in reverse)."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from corral import protocols
+from corral.config import Config
+from corral.errors import BadRequest, ModelNotFound, Unsupported
+from corral.log import configure
+from corral.plugins import Found, Plugins, discover
+from corral.registry import Kind
+from corral.types import ModelRef, Progress, StoredModel
+
+if TYPE_CHECKING:
+    from corral.models import Catalog
+    from corral.pipeline import Pipeline
+    from corral.pool import ModelPool
+
+
+class Kernel:
+    """One Corral in this process.  Everything it holds is frozen after boot, except what the pool loads."""
+
+    pool: "ModelPool"
+    pipeline: "Pipeline"
+    catalog: "Catalog"
+
+    def __init__(self, config: Config, found: Iterable[Found] | None = None) -> None:
+        """Boot.  Raises PluginError listing every problem at once."""
+        self.config = config
+        self.plugins = Plugins(config.plugins, discover() if found is None else found)
+        self.loaders: Kind[protocols.Loader] = self._collect("loader", "corral_loaders")
+        self.quantizers: Kind[protocols.Quantizer] = self._collect("quantizer", "corral_quantizers")
+        self.tokenizers: Kind[protocols.TokenizerKind] = self._collect("tokenizer", "corral_tokenizers")
+        self.templates: Kind[protocols.TemplateEngine] = self._collect("template engine", "corral_templates")
+        self.engines: Kind[protocols.Engine] = self._collect("engine", "corral_engines")
+        self.sources: Kind[protocols.Source] = self._collect("source", "corral_sources")
+        self.stores: Kind[protocols.Store] = self._collect("store", "corral_stores")
+        self.routes: Kind[protocols.Routes] = self._collect("dialect", "corral_routes")
+        self.middlewares: Kind[protocols.Middleware] = self._collect("middleware", "corral_middlewares")
+        self.interceptors: Kind[protocols.Interceptor] = self._collect("interceptor", "corral_interceptors")
+        self.commands: Kind[protocols.Command] = self._collect("command", "corral_commands")
+
+    def _collect(self, kind: str, hook: str) -> Kind[Any]:
+        try:
+            return Kind(kind, self.plugins.offers(hook))
+        except ValueError as err:
+            self.plugins.problems.append(str(err))
+            return Kind(kind)
+
+    @property
+    def store(self) -> protocols.Store:
+        """The one store in use.  Raises Unsupported when its plugin is disabled."""
+        return self.stores[self.config.kernel.store]
+
+    def parse_ref(self, text: str) -> ModelRef:
+        """A model name as typed → its full name.  Raises BadRequest("invalid model name")."""
+        ref: ModelRef | None = self.plugins.manager.hook.corral_parse_ref(text=text.strip())
+        if ref is None:
+            raise BadRequest("invalid model name", code="invalid_name")
+        return ref
+
+    def find(self, text: str) -> StoredModel:
+        """The stored model a user means.  Raises BadRequest (the name), ModelNotFound."""
+        ref = self.parse_ref(text)
+        return self.store.get(self.store.resolve(ref))
+
+    def service(self, hook: str) -> Any:
+        """The answer to a `firstresult` hook that a plugin publishes.  Raises Unsupported when nobody answers."""
+        caller = getattr(self.plugins.manager.hook, hook, None)
+        answer = caller() if caller is not None else None
+        if answer is None:
+            raise Unsupported(f"nothing here answers {hook}: is the plugin that offers it disabled?")
+        return answer
+
+    async def pull(self, ref: ModelRef, *, insecure: bool = False) -> AsyncIterator[Progress]:
+        """Fetch a model from the source its name belongs to."""
+        if ref.source not in self.sources:
+            raise ModelNotFound(
+                f"model '{ref.name}' not found, and no source {ref.source!r} is enabled to pull it from"
+            )
+        async for progress in self.sources[ref.source].pull(ref, self.store, insecure=insecure):
+            yield progress
+
+    @asynccontextmanager
+    async def live(self) -> AsyncIterator["Kernel"]:
+        """Enter every lifespan, built-ins first; leave them in reverse, whatever happened.  Raises PluginError."""
+        import structlog
+
+        from corral.models import Catalog
+        from corral.pipeline import Pipeline
+        from corral.pool import ModelPool
+
+        self.plugins.require()
+        if not structlog.is_configured():
+            configure(self.config.kernel.log_level)
+        async with AsyncExitStack() as stack:
+            self.catalog = Catalog(self)
+            self.pool = await stack.enter_async_context(ModelPool(self))
+            self.pipeline = Pipeline(self)
+            for _, lifespan in self.plugins.offers_of("corral_lifespan", kernel=self):
+                await stack.enter_async_context(lifespan)
+            yield self
+
+    @staticmethod
+    def version() -> str:
+        """The Ollama-compatible version that clients gate features on."""
+        return "0.30.0"

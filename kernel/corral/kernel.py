@@ -1,13 +1,12 @@
 """The kernel: boot (find, configure, collect), live (lifespans and the model pool), down (in reverse)."""
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from corral import protocols
 from corral.config import Config
 from corral.errors import BadRequest, ModelNotFound, Unsupported
-from corral.log import configure
 from corral.plugins import Found, Plugins, discover
 from corral.registry import Kind
 from corral.types import ModelRef, Progress, StoredModel
@@ -26,7 +25,7 @@ class Kernel:
     catalog: "Catalog"
 
     def __init__(self, config: Config, found: Iterable[Found] | None = None) -> None:
-        """Boot.  Raises PluginError listing every problem at once."""
+        """Boot.  Raises nothing: `plugins.problems` lists what is wrong, and `live` refuses to go on with it."""
         self.config = config
         self.plugins = Plugins(config.plugins, discover() if found is None else found)
         self.loaders: Kind[protocols.Loader] = self._collect("loader", "corral_loaders")
@@ -47,6 +46,11 @@ class Kernel:
         except ValueError as err:
             self.plugins.problems.append(str(err))
             return Kind(kind)
+
+    @staticmethod
+    def version() -> str:
+        """What clients are told: they gate features on the version of Ollama whose API this is."""
+        return "0.30.0"
 
     @property
     def store(self) -> protocols.Store:
@@ -73,36 +77,27 @@ class Kernel:
             raise Unsupported(f"nothing here answers {hook}: is the plugin that offers it disabled?")
         return answer
 
-    async def pull(self, ref: ModelRef, *, insecure: bool = False) -> AsyncIterator[Progress]:
+    async def pull(self, ref: ModelRef, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model from the source its name belongs to."""
         if ref.source not in self.sources:
             raise ModelNotFound(
                 f"model '{ref.name}' not found, and no source {ref.source!r} is enabled to pull it from"
             )
-        async for progress in self.sources[ref.source].pull(ref, self.store, insecure=insecure):
-            yield progress
+        async with aclosing(self.sources[ref.source].pull(ref, self.store, insecure=insecure)) as updates:
+            async for progress in updates:
+                yield progress
 
     @asynccontextmanager
     async def live(self) -> AsyncIterator["Kernel"]:
         """Enter every lifespan, built-ins first; leave them in reverse, whatever happened.  Raises PluginError."""
-        import structlog
-
         from corral.models import Catalog
         from corral.pipeline import Pipeline
         from corral.pool import ModelPool
 
         self.plugins.require()
-        if not structlog.is_configured():
-            configure(self.config.kernel.log_level)
         async with AsyncExitStack() as stack:
-            self.catalog = Catalog(self)
+            self.catalog, self.pipeline = Catalog(self), Pipeline(self)
             self.pool = await stack.enter_async_context(ModelPool(self))
-            self.pipeline = Pipeline(self)
             for _, lifespan in self.plugins.offers_of("corral_lifespan", kernel=self):
                 await stack.enter_async_context(lifespan)
             yield self
-
-    @staticmethod
-    def version() -> str:
-        """The Ollama-compatible version that clients gate features on."""
-        return "0.30.0"

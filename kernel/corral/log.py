@@ -13,29 +13,23 @@ LEVELS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40}
 def configure(level: str = "info") -> None:
     """Set up structlog for the process.  `level` is a key of LEVELS; anything else raises KeyError."""
     import structlog
+    from structlog import processors
 
-    on_a_terminal = sys.stderr.isatty()
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if on_a_terminal else structlog.processors.JSONRenderer()
-    )
+    render = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else processors.JSONRenderer()
+    stamp = processors.TimeStamper(fmt="iso", utc=True)
+    context = structlog.contextvars.merge_contextvars
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.format_exc_info,
-            renderer,
-        ],
+        processors=[context, processors.add_log_level, stamp, processors.format_exc_info, render],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    logging.getLogger("aiohttp").setLevel(logging.ERROR)
-    logging.getLogger("asyncio").setLevel(logging.ERROR)
+    for chatty in ("aiohttp", "asyncio"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
 
 
 def get_logger(name: str) -> "structlog.stdlib.BoundLogger":
-    """A logger whose lines carry `component=name`.  Events are constant `noun.past_verb`, facts are keys."""
+    """A logger whose lines carry `component=name`: call it where a line is written, not where a provider is made."""
     import structlog
 
     return cast("structlog.stdlib.BoundLogger", structlog.get_logger(component=name))

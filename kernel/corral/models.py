@@ -1,5 +1,6 @@
 """What a stored model is and can do, without loading it: header, template, capabilities."""
 
+import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ _KEPT = 64  # descriptions kept: headers are small, tensors stay in the file
 
 
 class Description(Value, frozen=True):
-    """A model's header, its compiled template and the union of all capabilities."""
+    """A model's header, its compiled template and all it can do."""
 
     model: StoredModel
     info: ModelInfo
@@ -27,6 +28,7 @@ class Catalog:
 
     def __init__(self, kernel: "Kernel") -> None:
         self.kernel = kernel
+        self._lock = threading.Lock()  # descriptions are made on worker threads
         self._kept: OrderedDict[str, Description] = OrderedDict()
 
     def loader_for(self, model: StoredModel) -> Loader:
@@ -50,17 +52,19 @@ class Catalog:
 
     def describe(self, model: StoredModel) -> Description:
         """Read the header (blocking: some milliseconds), or remember it.  Raises FormatError, Unsupported."""
-        if known := self._kept.get(model.digest):
-            self._kept.move_to_end(model.digest)
-            return known
+        with self._lock:
+            if known := self._kept.get(model.digest):
+                self._kept.move_to_end(model.digest)
+                return known
         weights = self.open(model)
         try:
             description = self._describe(model, weights.info)
         finally:
             weights.close()
-        self._kept[model.digest] = description
-        if len(self._kept) > _KEPT:
-            self._kept.popitem(last=False)
+        with self._lock:
+            self._kept[model.digest] = description
+            if len(self._kept) > _KEPT:
+                self._kept.popitem(last=False)
         return description
 
     def _describe(self, model: StoredModel, info: ModelInfo) -> Description:

@@ -1,6 +1,7 @@
 """Merging options by name: built-in defaults, then the model's parameters, then the request's."""
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,63 +10,53 @@ import msgspec
 from corral.errors import BadRequest
 from corral.types import Options
 
+_TYPES = {field.name: field.type for field in msgspec.structs.fields(Options)}
+_WORDS = {"int": "integer", "float": "float32", "bool": "boolean", "array": "array", "object": "object"}
+
 
 def resolve_options(parameters: Mapping[str, Any], overrides: Mapping[str, Any]) -> Options:
     """The options in force.  Later wins; null means absent; names Corral does not know are ignored.
 
-    Raises BadRequest(`option "temperature" must be of type float32`) and for values outside their range.
+    Integers accept JSON floats and drop the fraction; one stop string may stand for a list of one.
+    Raises BadRequest(`option "temperature" must be of type float32`), also for values outside their range.
     """
     merged: dict[str, Any] = {}
-    for source in (parameters, overrides):
-        for name, value in source.items():
-            if value is not None and name in _FIELDS:
-                merged[name] = _read(name, value)
-    options = Options(**merged)
-    if options.repeat_penalty <= 0:
-        raise BadRequest('option "repeat_penalty" must be greater than 0')
-    if options.num_ctx < 0 or options.dry_allowed_length < 0:
-        raise BadRequest("num_ctx and dry_allowed_length must not be negative")
+    for name, value in [*parameters.items(), *overrides.items()]:
+        if name in _TYPES and value is not None:
+            merged[name] = _plain(name, value)
+    try:
+        options = msgspec.convert(merged, Options)
+    except msgspec.ValidationError as err:
+        raise BadRequest(_explain(str(err))) from err
+    if options.repeat_penalty <= 0 or options.num_ctx < 0 or options.dry_allowed_length < 0:
+        raise BadRequest("repeat_penalty must be above 0, num_ctx and dry_allowed_length must not be negative")
+    if max(map(len, (options.stop, options.logit_bias, options.samplers))) > 1024:
+        raise BadRequest("stop, logit_bias and samplers take at most 1024 entries")
     return options
 
 
-_FIELDS = {field.name: field.type for field in msgspec.structs.fields(Options)}
-
-
-def _read(name: str, value: Any) -> Any:
-    """`value` as the type of the option `name`; integers accept JSON floats and drop the fraction."""
-    kind = _FIELDS[name]
-    if kind is int or kind is float:
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise _wrong(name, "integer" if kind is int else "float32")
-        if not math.isfinite(value) or abs(value) >= 2**63:
+def _plain(name: str, value: Any) -> Any:
+    """What the type of the option accepts in place of `value`."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if not abs(value) < 2**63:  # also true of NaN
             raise BadRequest(f'option "{name}" is out of range')
-        return int(value) if kind is int else float(value)
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise _wrong(name, "boolean")
-        return value
-    if name == "logit_bias":
-        return _logit_bias(value)
-    if isinstance(value, str):
-        return (value,)
-    if not isinstance(value, list | tuple):
-        raise _wrong(name, "array")
-    if not all(isinstance(item, str) for item in value):
-        raise BadRequest(f'option "{name}" must be of an array of strings')
-    if len(value) > 1024:
-        raise BadRequest(f'option "{name}" has {len(value)} entries; at most 1024 are served')
-    return tuple(value)
+        return int(value) if _TYPES[name] is int else value
+    if isinstance(value, str) and name in ("stop", "samplers"):
+        return [value]
+    if isinstance(value, Mapping):  # logit_bias: token ids are JSON keys, and false bans a token
+        return {
+            int(key) if str(key).isdecimal() else key: -math.inf if bias is False else bias
+            for key, bias in value.items()
+        }
+    return value
 
 
-def _logit_bias(value: Any) -> dict[int, float]:
-    """{token id: bias}; `false` bans a token.  Raises BadRequest."""
-    if not isinstance(value, Mapping) or len(value) > 1024:
-        raise BadRequest('option "logit_bias" must be an object of at most 1024 token ids')
-    try:
-        return {int(key): -math.inf if bias is False else float(bias) for key, bias in value.items()}
-    except (TypeError, ValueError) as err:
-        raise BadRequest('option "logit_bias" must map token ids to numbers') from err
-
-
-def _wrong(name: str, kind: str) -> BadRequest:
-    return BadRequest(f'option "{name}" must be of type {kind}')
+def _explain(message: str) -> str:
+    """msgspec's message in the reference's words."""
+    found = re.search(r"Expected `(\w+)`, got .* - at `\$\.(\w+)(.*)`", message)
+    if found is None:
+        return f"invalid option: {message}"
+    expected, name, inside = found.groups()
+    if inside and expected == "str":
+        return f'option "{name}" must be of an array of strings'
+    return f'option "{name}" must be of type {_WORDS.get(expected, expected)}'

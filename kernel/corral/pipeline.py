@@ -1,7 +1,6 @@
-"""From a typed request to pieces of an answer: lease, interceptors, render, encode, run, detokenize, parse."""
+"""From a typed request to pieces of an answer: check, lease, interceptors, render, run, detokenize, parse."""
 
 import asyncio
-import math
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -10,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from corral import context, protocols, types
-from corral.errors import BadRequest, Unsupported
+from corral import protocols, runners, types
+from corral.errors import Unsupported
 from corral.models import Description
 from corral.options import resolve_options
 from corral.pool import Resident
+from corral.prompt import render
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
@@ -29,8 +29,6 @@ class Pipeline:
     def __init__(self, kernel: "Kernel") -> None:
         self.kernel = kernel
 
-    # --- preparing ------------------------------------------------------------------------------------------------
-
     async def describe(self, model: types.StoredModel) -> Description:
         """Header, template and capabilities, read off the event loop."""
         return await asyncio.to_thread(self.kernel.catalog.describe, model)
@@ -38,113 +36,40 @@ class Pipeline:
     async def prepare(
         self, request: types.ChatRequest, model: types.StoredModel
     ) -> tuple[types.ChatRequest, Description]:
-        """Check what the model must be able to do and fill in what the request leaves to the model.
-
-        Raises Unsupported, BadRequest.
-        """
-        description = await self.describe(model)
+        """Check what the model must be able to do; fill in what the request leaves to it.  Raises BadRequest."""
+        what = await self.describe(model)
         if request.template is not None:
-            engine = self.kernel.templates["go"]
-            description = replace(description, template=engine.compile(request.template))
-        have = description.capabilities | description.template.capabilities
+            what = replace(what, template=self.kernel.templates["go"].compile(request.template))
+        have = what.capabilities | what.template.capabilities
         if request.think and "thinking" not in have:
             raise Unsupported(f'"{request.model}" does not support thinking')
-        needs = ("completion", *request.needs, *(("tools",) if request.tools else ()))
-        missing = [need for need in (*needs, *(("insert",) if request.suffix else ())) if need not in have]
-        if "completion" in missing:
-            verb = "generate" if request.prompt is not None else "chat"
+        if "completion" not in have:
+            verb = "chat" if request.prompt is None else "generate"
             raise Unsupported(f'"{request.model}" does not support {verb}')
-        if missing:
+        images = request.images or any(message.images for message in request.messages)
+        implied = {"tools": request.tools, "insert": request.suffix, "vision": images}
+        needs = [*request.needs, *(need for need, given in implied.items() if given)]
+        if missing := [need for need in needs if need not in have]:
             raise Unsupported(f"{model.ref.full_name} does not support " + "\n".join(missing))
-        has_images = request.images or any(message.images for message in request.messages)
-        if has_images and "vision" not in have:
-            raise Unsupported(f"{model.ref.full_name} does not support vision: send the request without images")
-        think = request.think if request.think is not None or "thinking" not in have else True
+        think = True if request.think is None and "thinking" in have else request.think
         options = resolve_options(model.parameters, request.overrides)
-        options = replace(options, num_ctx=self.context_length(options, description))
-        return replace(request, think=think, options=options), description
+        options = replace(options, num_ctx=self.context_length(options, what))
+        return replace(request, think=think, options=options), what
 
-    def context_length(self, options: types.Options, description: Description) -> int:
+    def context_length(self, options: types.Options, what: Description) -> int:
         """num_ctx in force: request or model, else the server's setting, else 4096; never past the trained context."""
         asked = options.num_ctx or self.kernel.config.kernel.context_length or DEFAULT_CONTEXT
-        trained = description.info.context_length
-        return max(4, min(asked, trained) if trained else asked)
-
-    @staticmethod
-    def conversation(request: types.ChatRequest, model: types.StoredModel) -> tuple[types.Message, ...]:
-        """The model's SYSTEM and MESSAGEs around the request's own messages."""
-        if request.prompt is None:
-            own = tuple(replace(message, role=message.role.lower()) for message in request.messages)
-            system = model.system if not (own and own[0].role == "system") else ""
-            history = model.messages
-        else:
-            own = (types.Message(role="user", content=request.prompt, images=request.images),)
-            system = model.system if request.system is None else request.system
-            history = model.messages if request.context is None else ()
-        head = (types.Message(role="system", content=system),) if system else ()
-        return (*head, *history, *own)
-
-    # --- rendering ------------------------------------------------------------------------------------------------
-
-    def render(
-        self, request: types.ChatRequest, description: Description, tokenizer: protocols.Tokenizer
-    ) -> tuple[types.Rendered, protocols.Conversation]:
-        """The prompt as text and tokens, cut to the context as the request allows.  Raises ContextOverflow."""
-        options, template = request.options, description.template
-        may_cut = request.truncate and not request.strict_context
-        bos = tokenizer.decode([tokenizer.bos_id], special=True) if tokenizer.bos_id >= 0 else ""
-        frame = protocols.Conversation(tools=request.tools, think=request.think, bos=bos)
-        if request.raw or request.prompt_token_ids is not None or request.suffix:
-            frame = replace(frame, prompt=request.prompt or "", suffix=request.suffix)
-            text = template.render(frame) if request.suffix else request.prompt or ""
-        else:
-            messages = self.conversation(request, description.model)
-
-            def count(candidate: tuple[types.Message, ...]) -> int:
-                return len(_encode(tokenizer, template.render(replace(frame, messages=candidate)), bos))
-
-            if may_cut and len(messages) > 1:
-                messages = context.drop_oldest(messages, options.num_ctx, count)
-            frame = replace(frame, messages=messages)
-            text = template.render(frame)
-        token_ids = list(request.prompt_token_ids or _encode(tokenizer, text, bos))
-        if request.context:
-            token_ids = [*request.context, *token_ids]
-        keep = options.num_keep + (1 if tokenizer.adds_bos and options.num_keep >= 0 else 0)
-        kept, truncated = context.fit(
-            token_ids, num_ctx=options.num_ctx, num_keep=keep, may_cut=may_cut, may_shift=request.shift
-        )
-        if truncated is None and request.prompt is None and frame.messages:
-            truncated = self._dropped(request, description, tokenizer, frame, len(kept), bos)
-        return types.Rendered(text=text, token_ids=kept, truncated=truncated), frame
-
-    def _dropped(
-        self,
-        request: types.ChatRequest,
-        what: Description,
-        tokenizer: protocols.Tokenizer,
-        frame: protocols.Conversation,
-        kept: int,
-        bos: str,
-    ) -> types.Truncated | None:
-        """How many tokens the dropped messages would have had; None when none were dropped."""
-        everything = self.conversation(request, what.model)
-        if len(everything) == len(frame.messages):
-            return None
-        text = what.template.render(replace(frame, messages=everything))
-        return types.Truncated(prompt_tokens=len(_encode(tokenizer, text, bos)), kept_tokens=kept)
-
-    # --- generating -----------------------------------------------------------------------------------------------
+        return max(4, min(asked, what.info.context_length or asked))
 
     async def chat(self, request: types.ChatRequest) -> types.Pieces:
         """Answer a chat or a completion.  The last piece carries `done_reason` and `usage`."""
         began = time.perf_counter_ns()
         model = self.kernel.find(request.model)
-        ready, description = await self.prepare(request, model)
+        ready, what = await self.prepare(request, model)
         async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
             load_ns = time.perf_counter_ns() - began
-            call: types.Generate = partial(self._generate, description=description, resident=resident, load_ns=load_ns)
-            for interceptor in reversed(list(self.kernel.interceptors.values())):
+            call: types.Generate = partial(_generate, what=what, resident=resident, load_ns=load_ns)
+            for interceptor in reversed([*self.kernel.interceptors.values()]):
                 call = partial(_wrapped, interceptor, call)
             async with aclosing(call(ready)) as pieces:
                 async for piece in pieces:
@@ -153,90 +78,12 @@ class Pipeline:
                         piece = replace(piece, usage=usage)
                     yield piece
 
-    async def _generate(
-        self, request: types.ChatRequest, *, description: Description, resident: Resident, load_ns: int
-    ) -> types.Pieces:
-        """The innermost `Generate`: render, run, detokenize, parse."""
-        tokenizer, runner, options = resident.tokenizer, resident.required_runner, request.options
-        rendered, frame = await asyncio.to_thread(self.render, request, description, tokenizer)
-        parser = description.template.parser(frame, rendered.text) if not request.raw else None
-        text_stream = tokenizer.stream(options.stop)
-        job = self._job(request, description, rendered, tokenizer)
-        output: list[int] = []
-        usage = types.Usage(prompt_tokens=len(rendered.token_ids), load_ns=load_ns)
-        began, repeats, last = time.perf_counter_ns(), 0, -1
-        reason = "stop"
-        async with aclosing(runner.submit(job)) as events:
-            async for event in events:
-                if isinstance(event, protocols.PrefillEvent):
-                    if event.logprobs:
-                        yield types.Piece(prompt_logprobs=_logprobs(event.logprobs, tokenizer))
-                    usage = replace(usage, cached_tokens=event.cached_tokens, queue_ns=event.queue_ns)
-                    usage = replace(usage, prompt_ns=time.perf_counter_ns() - began - event.queue_ns)
-                elif isinstance(event, protocols.DoneEvent):
-                    reason = event.reason
-                    usage = replace(
-                        usage,
-                        drafted_tokens=event.drafted_tokens,
-                        accepted_tokens=event.accepted_tokens,
-                    )
-                else:
-                    output += event.token_ids
-                    for token_id in event.token_ids:
-                        repeats = repeats + 1 if token_id == last else 0
-                        last = token_id
-                    text = "".join(map(text_stream.push, event.token_ids))
-                    for piece in _parse(parser, text, _logprobs(event.logprobs, tokenizer)):
-                        yield piece
-                    if text_stream.stopped_by is not None or repeats >= REPEAT_LIMIT:
-                        break
-        held = text_stream.flush()
-        for piece in [*_parse(parser, held, ()), *(parser.finish() if parser else ())]:
-            yield piece
-        ended = time.perf_counter_ns()
-        usage = replace(usage, eval_tokens=len(output), eval_ns=ended - began - usage.queue_ns - usage.prompt_ns)
-        yield types.Piece(
-            done_reason=reason,
-            stop_text=text_stream.stopped_by or "",
-            usage=usage,
-            context=None if request.raw else (*rendered.token_ids, *output),
-            truncated=rendered.truncated,
-        )
-
-    def _job(
-        self,
-        request: types.ChatRequest,
-        description: Description,
-        rendered: types.Rendered,
-        tokenizer: protocols.Tokenizer,
-    ) -> protocols.Job:
-        options, model = request.options, description.model
-        bound = 10 * options.num_ctx
-        asked = options.num_predict
-        return protocols.Job(
-            token_ids=rendered.token_ids,
-            options=options,
-            eog_ids=() if options.ignore_eos else tuple(sorted(tokenizer.eog_ids)),
-            max_tokens=min(asked, bound) if asked > 0 else bound,
-            num_ctx=options.num_ctx,
-            num_keep=len(rendered.token_ids) if options.num_keep < 0 else options.num_keep + int(tokenizer.adds_bos),
-            shift=request.shift and not request.strict_context,
-            n_logprobs=request.top_logprobs if request.logprobs else -1,
-            prompt_logprobs=request.prompt_logprobs,
-            constraint=request.constraint,
-            adapters=tuple(protocols.AdapterSpec(path=str(path)) for path in model.adapters),
-            cache_key=request.cache_key,
-        )
-
     async def render_only(self, request: types.ChatRequest) -> types.Rendered:
-        """The prompt that `chat` would run, without loading an engine for it."""
+        """The prompt that `chat` would run."""
         model = self.kernel.find(request.model)
-        ready, description = await self.prepare(request, model)
+        ready, what = await self.prepare(request, model)
         async with self.tokenizer(model) as tokenizer:
-            rendered, _ = await asyncio.to_thread(self.render, ready, description, tokenizer)
-            return rendered
-
-    # --- everything else ------------------------------------------------------------------------------------------
+            return (await asyncio.to_thread(render, ready, what, tokenizer))[0]
 
     @asynccontextmanager
     async def tokenizer(self, model: types.StoredModel) -> AsyncIterator[protocols.Tokenizer]:
@@ -250,65 +97,75 @@ class Pipeline:
         async with self.kernel.pool.lease(model, keep_alive_s):
             return time.perf_counter_ns() - began
 
-    async def embed(self, request: types.EmbedRequest) -> types.EmbedResult:
-        """One vector an input, normalised and cut as asked.  Raises ContextOverflow, BadRequest (NaN)."""
-        began = time.perf_counter_ns()
-        model = self.kernel.find(request.model)
-        description = await self.describe(model)
-        options = resolve_options(model.parameters, request.overrides)
-        async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
-            load_ns = time.perf_counter_ns() - began
-            limit = self.context_length(options, description)
-            tokenizer = resident.tokenizer
-            prompts = [_encode_input(tokenizer, text, limit, truncate=request.truncate) for text in request.inputs]
-            job = protocols.EmbedJob(
-                inputs=tuple(tuple(prompt) for prompt in prompts),
-                adapters=tuple(protocols.AdapterSpec(path=str(path)) for path in model.adapters),
-            )
-            raw = await resident.required_runner.embed(job) if prompts else ()
-        vectors = tuple(_finish(vector, request.dimensions, normalize=request.normalize) for vector in raw)
-        count = sum(map(len, prompts))
-        usage = types.Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began)
-        return types.EmbedResult(vectors=vectors, prompt_tokens=count, usage=usage)
-
 
 def _wrapped(interceptor: protocols.Interceptor, call: types.Generate, request: types.ChatRequest) -> types.Pieces:
     return interceptor.wrap(request, call)
 
 
-def _encode(tokenizer: protocols.Tokenizer, text: str, bos: str) -> list[int]:
-    """Token ids with BOS/EOS as the model wants; a BOS that the template printed is not doubled."""
-    return tokenizer.encode(text, add_special=not (bos and text.startswith(bos)))
+async def _generate(request: types.ChatRequest, *, what: Description, resident: Resident, load_ns: int) -> types.Pieces:
+    """The innermost `Generate`: render, run, detokenize, parse."""
+    tokenizer, runner = resident.tokenizer, resident.required_runner
+    rendered, frame = await asyncio.to_thread(render, request, what, tokenizer)
+    parser = None if request.raw else what.template.parser(frame, rendered.text)
+    stream = tokenizer.stream(request.options.stop)
+    output: list[int] = []
+    usage = types.Usage(prompt_tokens=len(rendered.token_ids), load_ns=load_ns)
+    began, repeats, reason = time.perf_counter_ns(), 0, "stop"
+    async with aclosing(runner.submit(_job(request, what, rendered, resident, parser))) as events:
+        async for event in events:
+            if isinstance(event, runners.PrefillEvent):
+                if event.logprobs:
+                    yield types.Piece(prompt_logprobs=_logprobs(event.logprobs, tokenizer))
+                prompt_ns = time.perf_counter_ns() - began - event.queue_ns
+                usage = replace(usage, cached_tokens=event.cached_tokens, queue_ns=event.queue_ns, prompt_ns=prompt_ns)
+            elif isinstance(event, runners.DoneEvent):
+                reason = event.reason
+                usage = replace(usage, drafted_tokens=event.drafted_tokens, accepted_tokens=event.accepted_tokens)
+            else:
+                for token_id in event.token_ids:
+                    repeats = repeats + 1 if output and token_id == output[-1] else 0
+                    output.append(token_id)
+                text = "".join(map(stream.push, event.token_ids))
+                for piece in _parse(parser, text, _logprobs(event.logprobs, tokenizer)):
+                    yield piece
+                if stream.stopped_by is not None or repeats >= REPEAT_LIMIT:
+                    break
+    for piece in [*_parse(parser, stream.flush(), ()), *(parser.finish() if parser else ())]:
+        yield piece
+    eval_ns = time.perf_counter_ns() - began - usage.queue_ns - usage.prompt_ns
+    yield types.Piece(
+        done_reason=reason,
+        stop_text=stream.stopped_by or "",
+        usage=replace(usage, eval_tokens=len(output), eval_ns=eval_ns),
+        context=None if request.raw else (*rendered.token_ids, *output),
+        truncated=rendered.truncated,
+    )
 
 
-def _encode_input(
-    tokenizer: protocols.Tokenizer, text: str | tuple[int, ...], limit: int, *, truncate: bool
-) -> list[int]:
-    """Token ids of one text to embed, cut at its end to leave room for BOS and EOS."""
-    if not isinstance(text, str):
-        return list(text)
-    token_ids = tokenizer.encode(text, add_special=True)
-    if len(token_ids) <= limit:
-        return token_ids
-    if not truncate:
-        raise BadRequest("the input length exceeds the context length")
-    room = limit - int(tokenizer.adds_bos) - int(tokenizer.adds_eos)
-    if room <= 0:
-        raise BadRequest("input after truncation exceeds maximum context length")
-    end = [token_ids[-1]] if tokenizer.adds_eos else []
-    return token_ids[: limit - len(end)] + end
-
-
-def _finish(vector: tuple[float, ...], dimensions: int, *, normalize: bool) -> tuple[float, ...]:
-    """Cut to `dimensions` and scale to unit length (a zero vector stays zero).  Raises BadRequest for NaN and Inf."""
-    if not all(map(math.isfinite, vector)):
-        raise BadRequest("embedding contains NaN or Inf values")
-    if 0 < dimensions < len(vector):
-        vector = vector[:dimensions]
-    if not normalize:
-        return vector
-    norm = math.sqrt(math.fsum(x * x for x in vector))
-    return tuple(x / norm for x in vector) if norm else vector
+def _job(
+    request: types.ChatRequest,
+    what: Description,
+    rendered: types.Rendered,
+    resident: Resident,
+    parser: protocols.OutputParser | None,
+) -> runners.Job:
+    options, tokenizer = request.options, resident.tokenizer
+    bound = 10 * options.num_ctx  # even "until the end" ends, as in the reference
+    return runners.Job(
+        token_ids=rendered.token_ids,
+        options=options,
+        eog_ids=() if options.ignore_eos else tuple(sorted(tokenizer.eog_ids)),
+        max_tokens=min(options.num_predict, bound) if options.num_predict > 0 else bound,
+        num_ctx=options.num_ctx,
+        num_keep=len(rendered.token_ids) if options.num_keep < 0 else options.num_keep + int(tokenizer.adds_bos),
+        shift=request.shift and not request.strict_context,
+        n_logprobs=request.top_logprobs if request.logprobs else -1,
+        prompt_logprobs=request.prompt_logprobs,
+        constraint=request.constraint,
+        constraint_after=parser.answer_after if parser and request.prompt is None else "",
+        adapters=tuple(runners.AdapterSpec(path=str(path)) for path in what.model.adapters),
+        cache_key=request.cache_key,
+    )
 
 
 def _parse(
@@ -322,7 +179,7 @@ def _parse(
 
 
 def _logprobs(
-    scored: tuple[protocols.ScoredToken, ...], tokenizer: protocols.Tokenizer
+    scored: tuple[runners.ScoredToken, ...], tokenizer: protocols.Tokenizer
 ) -> tuple[types.TokenLogprob, ...]:
     def named(token_id: int, logprob: float, top: tuple[types.TokenLogprob, ...] = ()) -> types.TokenLogprob:
         return types.TokenLogprob(token=tokenizer.token_bytes(token_id), logprob=logprob, token_id=token_id, top=top)

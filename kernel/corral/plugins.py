@@ -2,7 +2,8 @@
 
 import importlib.metadata
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -24,11 +25,15 @@ class PluginRow(Value, frozen=True):
     note: str = ""
 
 
+@dataclass(frozen=True)
 class Found:
     """A plugin as it was found: an entry point, or a class handed in by a test."""
 
-    def __init__(self, name: str, origin: str, load: Any, *, built_in: bool, value: str = "") -> None:
-        self.name, self.origin, self.load, self.built_in, self.value = name, origin, load, built_in, value
+    name: str
+    origin: str
+    load: Callable[[], Any]
+    built_in: bool
+    value: str = ""
 
 
 def discover() -> list[Found]:
@@ -43,17 +48,15 @@ def discover() -> list[Found]:
 
 
 def _configure(cls: Any, table: Mapping[str, Any]) -> Any:
-    """The plugin with its typed config.  Strings (the environment's) are read leniently, the rest strictly."""
-    texts = {key: value for key, value in table.items() if isinstance(value, str)}
-    settings = msgspec.convert(dict(table), cls.Config, strict=not texts)
-    return cls(settings)
+    """The plugin with its typed config.  A table with strings (the environment's) is read leniently.
 
-
-def _no_coroutines(plugin: object) -> None:
-    """An async hook would return a coroutine, which is not None and so wins every question unasked."""
-    for name in dir(type(plugin)):
-        if name.startswith("corral_") and inspect.iscoroutinefunction(getattr(type(plugin), name)):
+    An async hook is refused: it would return a coroutine, which is not None and so wins every question unasked.
+    """
+    for name in dir(cls):
+        if name.startswith("corral_") and inspect.iscoroutinefunction(getattr(cls, name)):
             raise TypeError(f"hook {name} is `async def`; hooks are plain functions that return providers")
+    texts = any(isinstance(value, str) for value in table.values())
+    return cls(msgspec.convert(dict(table), cls.Config, strict=not texts))
 
 
 class Plugins:
@@ -65,33 +68,25 @@ class Plugins:
         self.manager.add_hookspecs(Hooks)
         self.rows: list[PluginRow] = []
         self.problems: list[str] = []
-        seen = set()
         for plugin in found:
-            seen.add(plugin.name)
             self._register(plugin, dict(tables.get(plugin.name, {})))
-        self.problems += [
-            f"[plugins.{name}]: no plugin of that name is installed" for name in tables if name not in seen
-        ]
+        for name in set(tables) - {row.name for row in self.rows}:
+            self.problems.append(f"[plugins.{name}]: no plugin of that name is installed")
         self._check()
 
     def _register(self, plugin: Found, table: dict[str, Any]) -> None:
-        def row(state: str, note: str) -> None:
-            self.rows.append(PluginRow(name=plugin.name, state=state, origin=plugin.origin, note=note))
-
-        enabled = table.pop("enabled", True)
-        if enabled in (False, "0", "false"):
-            self.manager.set_blocked(plugin.name)
-            row("off", "enabled = false")
-            return
+        state, note = "on", ", ".join(f"{key}={value}" for key, value in table.items() if key != "enabled")
         try:
-            instance = _configure(plugin.load(), table)
-            _no_coroutines(instance)
-            self.manager.register(instance, name=plugin.name)
+            if table.pop("enabled", True) in (False, "0", "false"):
+                self.manager.set_blocked(plugin.name)
+                state, note = "off", "enabled = false"
+                return
+            self.manager.register(_configure(plugin.load(), table), name=plugin.name)
         except Exception as err:  # any plugin, any fault: collected, told at boot with all the others
             self.problems.append(f"plugin {plugin.name!r} ({plugin.value}): {err}")
-            row("broken", str(err))
-        else:
-            row("on", ", ".join(f"{key}={value}" for key, value in table.items()))
+            state, note = "broken", str(err)
+        finally:
+            self.rows.append(PluginRow(name=plugin.name, state=state, origin=plugin.origin, note=note))
 
     def _check(self) -> None:
         try:
@@ -124,10 +119,8 @@ class Plugins:
 
     def offers_of(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
         """(plugin name, answer) of every plugin that implements `hook`, in the order of `offers`."""
-        return [
-            (impl.plugin_name, impl.function(*(arguments[name] for name in impl.argnames)))
-            for impl in self._in_order(hook)
-        ]
+        calls = [(impl, [arguments[name] for name in impl.argnames]) for impl in self._in_order(hook)]
+        return [(impl.plugin_name, impl.function(*given)) for impl, given in calls]
 
     def _in_order(self, hook: str) -> list[pluggy.HookImpl]:
         impls = getattr(self.manager.hook, hook).get_hookimpls()

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Self
 from corral.config import keep_alive_seconds
 from corral.errors import Busy, CorralError, Unsupported
 from corral.log import get_logger
-from corral.protocols import Runner, RunnerSettings, Tokenizer, Weights
+from corral.protocols import Tokenizer, Weights
+from corral.runners import Runner, RunnerSettings
 from corral.types import LoadedModel, StoredModel
 
 if TYPE_CHECKING:
@@ -22,15 +23,15 @@ BUSY = "server busy, please try again.  maximum pending requests exceeded"
 class Resident:
     """A model in memory.  `active` counts the requests that hold it; nothing is closed while it is above zero."""
 
-    def __init__(self, model: StoredModel, keep_alive_s: float) -> None:
-        self.model = model
-        self.keep_alive_s = keep_alive_s
+    weights: Weights
+    tokenizer: Tokenizer
+
+    def __init__(self, key: str, model: StoredModel, keep_alive_s: float) -> None:
+        self.key, self.model, self.keep_alive_s = key, model, keep_alive_s
+        self.runner: Runner | None = None
         self.active = 0
         self.expires_at: float | None = None  # on the monotonic clock; None while in use or never
         self.timer: asyncio.TimerHandle | None = None
-        self.weights: Weights
-        self.tokenizer: Tokenizer
-        self.runner: Runner | None = None
 
     @property
     def required_runner(self) -> Runner:
@@ -39,17 +40,20 @@ class Resident:
             raise Unsupported(f'"{self.model.ref.name}" holds a vocabulary only: it can tokenize and nothing else')
         return self.runner
 
+    def stop_clock(self) -> None:
+        """In use, or going."""
+        self.expires_at = None
+        if self.timer:
+            self.timer.cancel()
+
 
 class ModelPool:
     """Use `lease`: it loads on a miss, counts the holder, and starts the keep-alive clock when the last one leaves."""
 
     def __init__(self, kernel: "Kernel") -> None:
         self.kernel = kernel
-        settings = kernel.config.kernel
-        self.log = get_logger("pool")
-        self.default_keep_alive_s = keep_alive_seconds(settings.keep_alive)
-        self.max_loaded = settings.max_loaded_models or 3
-        self.max_queue = settings.max_queue
+        self.settings = kernel.config.kernel
+        self.default_keep_alive_s = keep_alive_seconds(self.settings.keep_alive)
         self._residents: dict[str, Resident] = {}
         self._loading: dict[str, asyncio.Task[Resident]] = {}
         self._waiting: list[asyncio.Task[Resident]] = []  # the load each queued request waits for
@@ -64,13 +68,14 @@ class ModelPool:
         for task in self._loading.values():
             task.cancel()
         await asyncio.gather(*self._loading.values(), return_exceptions=True)
-        for key in list(self._residents):
-            self._drop(key)
+        for resident in list(self._residents.values()):
+            self._drop(resident)
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    @staticmethod
-    def _key(model: StoredModel) -> str:
-        return "|".join(str(path) for path in model.weights)
+    async def end_generations(self) -> None:
+        """Shutting down: every generation ends now, with the reason "shutdown", so that its stream ends in order."""
+        runners = [resident.runner for resident in self._residents.values() if resident.runner]
+        await asyncio.gather(*(runner.close() for runner in runners), return_exceptions=True)
 
     @asynccontextmanager
     async def lease(self, model: StoredModel, keep_alive_s: float | None = None) -> AsyncIterator[Resident]:
@@ -91,28 +96,28 @@ class ModelPool:
                     self._idle.notify_all()
 
     async def _acquire(self, model: StoredModel) -> Resident:
-        key = self._key(model)
+        key = "|".join(map(str, model.weights))
         while True:
             resident = self._residents.get(key)
             if resident is not None and resident.runner is not None and not resident.runner.alive:
-                self._drop(key)
+                self._drop(resident)
                 resident = None
             if resident is None:
                 resident = await self._join_load(key, model)
-            if self._residents.get(key) is resident:
+            if self._residents.get(key) is resident:  # else it was evicted between its load and this request
                 resident.active += 1
-                self._stop_clock(resident)
+                resident.stop_clock()
                 return resident
 
     async def _join_load(self, key: str, model: StoredModel) -> Resident:
         """Wait for the one load of this model; it is aborted when nobody waits for it any more."""
         task = self._loading.get(key)
         if task is None:
-            if len(self._waiting) >= self.max_queue:
+            if len(self._waiting) >= self.settings.max_queue:
                 raise Busy(BUSY)
             task = asyncio.create_task(self._load(key, model), name=f"load {model.ref.name}")
             self._loading[key] = task
-            task.add_done_callback(lambda _: self._loading.pop(key, None))
+            task.add_done_callback(lambda done: (self._loading.pop(key, None), done.cancelled() or done.exception()))
         self._waiting.append(task)
         try:
             return await asyncio.shield(task)
@@ -127,7 +132,7 @@ class ModelPool:
         async with self._load_lock:
             await self._make_room()
             began = time.perf_counter()
-            resident = Resident(model, self.default_keep_alive_s)
+            resident = Resident(key, model, self.default_keep_alive_s)
             resident.weights = await asyncio.to_thread(self.kernel.catalog.open, model)
             try:
                 await self._open(resident)
@@ -137,7 +142,7 @@ class ModelPool:
             self._residents[key] = resident
             load_ms = round((time.perf_counter() - began) * 1e3)
             size = resident.runner.stats().weights_bytes if resident.runner else 0
-            self.log.info("model.loaded", model=model.ref.name, size_bytes=size, load_ms=load_ms)
+            get_logger("pool").info("model.loaded", model=model.ref.name, size_bytes=size, load_ms=load_ms)
             return resident
 
     async def _open(self, resident: Resident) -> None:
@@ -155,7 +160,7 @@ class ModelPool:
                 if engine is None:
                     there_is = ", ".join(self.kernel.engines) or "none"
                     raise Unsupported(f"no engine here runs architecture {info.architecture!r} (engines: {there_is})")
-                resident.runner = await engine.open(weights, self._settings())
+                resident.runner = await engine.open(weights, self._runner_settings())
             resident.tokenizer = await tokenizer
         except BaseException:
             await asyncio.gather(tokenizer, return_exceptions=True)
@@ -163,8 +168,8 @@ class ModelPool:
                 await resident.runner.close()
             raise
 
-    def _settings(self) -> RunnerSettings:
-        settings = self.kernel.config.kernel
+    def _runner_settings(self) -> RunnerSettings:
+        settings = self.settings
         return RunnerSettings(
             n_parallel=settings.num_parallel,
             kv_type_k=settings.kv_cache_type,
@@ -175,36 +180,29 @@ class ModelPool:
 
     async def _make_room(self) -> None:
         """Evict until one more model may be loaded: idle ones first, the shortest keep-alive first."""
-        while len(self._residents) >= self.max_loaded:
-            idle = [(r.keep_alive_s, key) for key, r in self._residents.items() if r.active == 0]
+        while len(self._residents) >= (self.settings.max_loaded_models or 3):
+            idle = [resident for resident in self._residents.values() if resident.active == 0]
             if idle:
-                self._drop(min(idle)[1])
-                continue
-            async with self._idle:
-                await self._idle.wait()
+                self._drop(min(idle, key=lambda resident: (resident.keep_alive_s, resident.key)))
+            else:
+                async with self._idle:
+                    await self._idle.wait()
 
     def _start_clock(self, resident: Resident) -> None:
         if resident.keep_alive_s <= 0:
-            self._drop(self._key(resident.model))
-        elif math.isfinite(resident.keep_alive_s):
+            self._drop(resident)
+        elif math.isfinite(resident.keep_alive_s) and self._residents.get(resident.key) is resident:
             resident.expires_at = time.monotonic() + resident.keep_alive_s
-            loop = asyncio.get_running_loop()
-            resident.timer = loop.call_later(resident.keep_alive_s, self._drop, self._key(resident.model))
+            resident.timer = asyncio.get_running_loop().call_later(resident.keep_alive_s, self._drop, resident)
 
-    def _stop_clock(self, resident: Resident) -> None:
-        resident.expires_at = None
-        if resident.timer:
-            resident.timer.cancel()
-
-    def _drop(self, key: str) -> None:
+    def _drop(self, resident: Resident) -> None:
         """Forget a resident and close it in the background."""
-        resident = self._residents.pop(key, None)
-        if resident is None:
-            return
-        self._stop_clock(resident)
-        task = asyncio.ensure_future(self._close(resident))
-        self._closing.add(task)
-        task.add_done_callback(self._closing.discard)
+        if self._residents.get(resident.key) is resident:
+            del self._residents[resident.key]
+            resident.stop_clock()
+            task = asyncio.ensure_future(self._close(resident))
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
     async def _close(self, resident: Resident) -> None:
         while resident.active:  # a request that holds it ends first
@@ -214,33 +212,25 @@ class ModelPool:
             if resident.runner:
                 await resident.runner.close()
         except CorralError as err:
-            self.log.warning("model.close_failed", model=resident.model.ref.name, error=err.message)
+            get_logger("pool").warning("model.close_failed", model=resident.model.ref.name, error=err.message)
         resident.weights.close()
-        self.log.info("model.unloaded", model=resident.model.ref.name)
+        get_logger("pool").info("model.unloaded", model=resident.model.ref.name)
 
     async def unload(self, model: StoredModel) -> None:
         """Unload now, or as soon as the requests that hold the model end.  Nothing happens when it is not loaded."""
-        resident = self._residents.get(self._key(model))
-        if resident is None:
-            return
-        resident.keep_alive_s = 0
-        if resident.active == 0:
-            self._drop(self._key(model))
+        resident = self._residents.get("|".join(map(str, model.weights)))
+        if resident is not None:
+            resident.keep_alive_s = 0
+            if resident.active == 0:
+                self._drop(resident)
 
     def loaded(self) -> list[LoadedModel]:
         """What is in memory, longest remaining life first."""
-        now, wall = time.monotonic(), time.time()
-        rows = []
+        now, wall, rows = time.monotonic(), time.time(), []
         for resident in self._residents.values():
-            remaining = (resident.expires_at or now + resident.keep_alive_s) - now
+            expires_at = wall + (resident.expires_at or now + resident.keep_alive_s) - now
             stats = resident.runner.stats() if resident.runner else None
-            rows.append(
-                LoadedModel(
-                    model=resident.model,
-                    size_bytes=stats.weights_bytes + stats.kv_bytes if stats else 0,
-                    context_length=stats.kv_tokens if stats else 0,
-                    expires_at=wall + remaining,
-                    active=resident.active,
-                )
-            )
+            size, context = (stats.weights_bytes + stats.kv_bytes, stats.kv_tokens) if stats else (0, 0)
+            row = LoadedModel(model=resident.model, size_bytes=size, context_length=context, expires_at=expires_at)
+            rows.append(row)
         return sorted(rows, key=lambda row: -row.expires_at)

@@ -5,22 +5,23 @@ import time
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Middleware
+from aiohttp.typedefs import Middleware as AiohttpMiddleware
 
 from corral import errors
 from corral.errors import CorralError
 from corral.log import get_logger
-from corral.protocols import Handler, Routes
+from corral.protocols import Handler, Middleware, Routes
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
 
 KERNEL: "web.AppKey[Kernel]" = web.AppKey("kernel")
 FACTS = web.RequestKey("facts", dict)  # what a dialect adds to the request's log line
+HEADERS = web.RequestKey("headers", dict)  # what a middleware adds to whatever answer goes out, streams included
 STATUS: dict[type[CorralError], int] = {
     CorralError: 500,
     errors.BadRequest: 400,
@@ -39,9 +40,9 @@ def status_of(error: CorralError) -> int:
 
 def build_app(kernel: "Kernel") -> web.Application:
     """The application with every dialect's routes, each wrapped by the gate.  Raises PluginError on a double route."""
-    wrappers = cast(list[Middleware], [web.middleware(wrapper.wrap) for wrapper in kernel.middlewares.values()])
-    app = web.Application(client_max_size=0, middlewares=[_frame, *wrappers])
+    app = web.Application(client_max_size=0, middlewares=[_frame, *map(_wrapper, kernel.middlewares.values())])
     app[KERNEL] = kernel
+    app.on_response_prepare.append(_add_headers)
     owners: dict[tuple[str, str], str] = {}
     for dialect in kernel.routes.values():
         for route in dialect.table(kernel):
@@ -51,6 +52,20 @@ def build_app(kernel: "Kernel") -> web.Application:
             owners[key] = dialect.name
             app.router.add_route(route.method, route.path, _gated(route.handler, dialect))
     return app
+
+
+def _wrapper(middleware: Middleware) -> AiohttpMiddleware:
+    """As a plain function: aiohttp marks what it is given, and a bound method cannot be marked."""
+
+    @web.middleware
+    async def wrap(request: web.Request, handler: Handler) -> web.StreamResponse:
+        return await middleware.wrap(request, handler)
+
+    return wrap
+
+
+async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    response.headers.update(request.get(HEADERS, {}))
 
 
 def _gated(handler: Handler, dialect: Routes) -> Handler:
@@ -64,11 +79,15 @@ def _gated(handler: Handler, dialect: Routes) -> Handler:
         except (asyncio.CancelledError, ConnectionResetError, web.HTTPException):
             raise
         except Exception:
-            get_logger("gate").exception("request.failed")
-            broken = CorralError("internal error: see the server's log")
-            return _error_response(request, dialect, broken)
+            return _error_response(request, dialect, _unexpected())
 
     return gate
+
+
+def _unexpected() -> CorralError:
+    """Logs the exception being handled; the client is told no more than that there was one."""
+    get_logger("gate").exception("request.failed")
+    return CorralError("internal error: see the server's log")
 
 
 def _error_response(request: web.Request, dialect: Routes, err: CorralError) -> web.Response:
@@ -83,7 +102,7 @@ def _error_response(request: web.Request, dialect: Routes, err: CorralError) -> 
 async def _frame(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Outermost of all: the request's id, its one log line, plain-text 404 and 405."""
     began = time.perf_counter()
-    request[FACTS] = {}
+    request[FACTS], request[HEADERS] = {}, {}
     structlog.contextvars.bind_contextvars(request_id=uuid.uuid4().hex[:12])
     status = 499  # the client left
     try:
@@ -131,9 +150,12 @@ async def stream(
             try:
                 async for frame in frames:
                     await _write(response, frame)
-            except CorralError as err:
-                request[FACTS]["error"] = err.code
-                await _write(response, late_error(err))
+            except (ConnectionResetError, TimeoutError):
+                raise
+            except Exception as err:  # what is not ours to raise is told as data too: the status is gone
+                known = err if isinstance(err, CorralError) else _unexpected()
+                request[FACTS]["error"] = known.code
+                await _write(response, late_error(known))
             await response.write_eof()
         except (ConnectionResetError, TimeoutError):
             request[FACTS]["client"] = "gone"
@@ -151,8 +173,14 @@ async def serving(kernel: "Kernel", host: str, port: int) -> AsyncIterator[list[
 
     Raises OSError when the address cannot be bound.  An empty host means all interfaces, port 0 any free one.
     """
+
+    async def end_streams(_: web.Application) -> None:
+        await kernel.pool.end_generations()
+
+    app = build_app(kernel)
+    app.on_shutdown.append(end_streams)  # runs once the listener is closed, before the grace begins
     runner = web.AppRunner(
-        build_app(kernel), handler_cancellation=True, access_log=None, shutdown_timeout=2.0, keepalive_timeout=75.0
+        app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0, keepalive_timeout=75.0
     )
     async with AsyncExitStack() as stack:
         await runner.setup()

@@ -1,6 +1,6 @@
 """Values that cross rooms: model names, requests, pieces of an answer.  Frozen structs, no behaviour beyond naming."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,10 @@ class ModelRef(Value, frozen=True):
     @property
     def name(self) -> str:
         """The display form: default host and namespace dropped, the tag always shown."""
-        host_is_default = self.host.lower() == self.default_host
-        if host_is_default and self.namespace.lower() == "library":
-            return f"{self.model}:{self.tag}"
-        if host_is_default:
-            return f"{self.namespace}/{self.model}:{self.tag}"
-        return f"{self.host}/{self.namespace}/{self.model}:{self.tag}"
+        if self.host.lower() != self.default_host:
+            return self.full_name
+        prefix = "" if self.namespace.lower() == "library" else f"{self.namespace}/"
+        return f"{prefix}{self.model}:{self.tag}"
 
     @property
     def full_name(self) -> str:
@@ -74,12 +72,15 @@ class ModelConfig(Value, frozen=True):
 
 
 class StoredModel(Value, frozen=True):
-    """A model as the store holds it: layers resolved to paths, small layers decoded."""
+    """A model as the store holds it: layers resolved to paths, small layers decoded.
+
+    `digest` is the hex sha256 of the manifest, `modified_at` seconds since the epoch.
+    """
 
     ref: ModelRef
-    digest: str  # hex sha256 of the manifest, no prefix
+    digest: str
     size_bytes: int
-    modified_at: float  # seconds since the epoch
+    modified_at: float
     config: ModelConfig
     layers: tuple[Layer, ...] = ()
     weights: tuple[Path, ...] = ()
@@ -286,26 +287,6 @@ class Rendered(Value, frozen=True):
     truncated: Truncated | None = None
 
 
-class EmbedRequest(Value, frozen=True):
-    """Texts (or token ids) to embed.  `dimensions` 0 keeps the model's size."""
-
-    model: str
-    inputs: tuple[str | tuple[int, ...], ...] = ()
-    truncate: bool = True
-    dimensions: int = 0
-    normalize: bool = True
-    overrides: JSONObject = {}
-    keep_alive_s: float | None = None
-
-
-class EmbedResult(Value, frozen=True):
-    """One vector an input, in input order."""
-
-    vectors: tuple[tuple[float, ...], ...]
-    prompt_tokens: int
-    usage: Usage
-
-
 class LoadedModel(Value, frozen=True):
     """A row of `ps`.  `expires_at` is seconds since the epoch, inf when the model never expires."""
 
@@ -313,5 +294,3 @@ class LoadedModel(Value, frozen=True):
     size_bytes: int
     context_length: int
     expires_at: float
-    active: int = 0
-    stats: Mapping[str, float] = {}

@@ -1,0 +1,1 @@
+"""For plugin authors: contract suites, doubles and fixtures.  Never imported when serving."""

@@ -1,0 +1,77 @@
+"""Settings: layers, environment, durations."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from corral.config import keep_alive_seconds, load, parse_duration
+from corral.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("5m", 300),
+        ("1h30m", 5400),
+        ("1.5h", 5400),
+        ("0", 0),
+        ("0s", 0),
+        ("-1s", -1),
+        ("300ms", 0.3),
+        ("+2s", 2),
+        ("1m0.5s", 60.5),
+    ],
+)
+def test_a_go_duration_is_read(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("10", 'time: missing unit in duration "10"'),
+        ("abc", 'time: invalid duration "abc"'),
+        ("1d", 'time: unknown unit "d" in duration "1d"'),
+        ("", 'time: invalid duration ""'),
+    ],
+)
+def test_a_bad_duration_says_what_go_says(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match="time: ") as err:
+        parse_duration(text)
+    assert str(err.value) == message
+
+
+def test_keep_alive_takes_seconds_durations_and_for_ever() -> None:
+    assert keep_alive_seconds("90") == 90
+    assert keep_alive_seconds("2m") == 120
+    assert keep_alive_seconds("-1") == math.inf
+    assert keep_alive_seconds("nonsense") == 300
+
+
+def test_later_layers_win(tmp_path: Path) -> None:
+    file = tmp_path / "corral.toml"
+    file.write_text('[kernel]\nhost = "a:1"\nnum_parallel = 3\n[plugins.gguf]\nenabled = true\n')
+    config = load(file, environ={"OLLAMA_HOST": "b:2", "CORRAL_HOST": "c:3", "OLLAMA_NUM_PARALLEL": "x"})
+    assert config.kernel.host == "c:3"
+    assert config.kernel.num_parallel == 3, "an unusable count in the environment means the layer below"
+    assert load(file, environ={"CORRAL_PLUGINS__GGUF__MMAP": "0"}).plugins["gguf"] == {"enabled": True, "mmap": "0"}
+
+
+def test_environment_values_are_trimmed_of_blanks_and_quotes(tmp_path: Path) -> None:
+    assert load(environ={"OLLAMA_HOST": ' "1.2.3.4" ', "XDG_CONFIG_HOME": str(tmp_path)}).kernel.host == "1.2.3.4"
+
+
+@pytest.mark.parametrize(
+    "text", ["[kernel]\nhots = 1\n", "[kernel]\nhost = 1\n", "[kernel\n", "[surprise]\n", "kernel = 3\n"]
+)
+def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
+    file = tmp_path / "corral.toml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"corral\.toml"):
+        load(file, environ={})
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+        load(tmp_path / "nowhere.toml", environ={})

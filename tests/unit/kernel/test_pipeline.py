@@ -1,0 +1,136 @@
+"""The pipeline on stand-ins: assembly, capabilities, stops, interceptors, cancellation, usage."""
+
+from collections.abc import Iterable
+from contextlib import aclosing
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from corral import ChatRequest, Generate, Interceptor, Message, Piece, Pieces, Settings, Unsupported, hookimpl
+from corral.kernel import Kernel
+from corral.testing.doubles import Plugin as Doubles
+from corral.testing.fake_weights import fake_weights
+from corral.testing.models import add_model
+
+
+async def collect(kernel: Kernel, request: ChatRequest) -> tuple[str, Piece]:
+    """The text and the last piece."""
+    text, last = "", Piece()
+    async with aclosing(kernel.pipeline.chat(request)) as pieces:
+        async for piece in pieces:
+            text += piece.text
+            last = piece
+    return text, last
+
+
+def user(text: str) -> tuple[Message, ...]:
+    return (Message(role="user", content=text),)
+
+
+async def test_an_answer_ends_with_reason_and_usage(kernel: Kernel, doubles: Doubles) -> None:
+    await add_model(kernel, "m", fake_weights())
+    doubles.engine.cached_tokens = 2
+    text, last = await collect(kernel, ChatRequest(model="m", messages=user("hi")))
+    assert (text, last.done_reason) == ("Hello!", "stop")
+    assert last.usage is not None
+    assert (last.usage.eval_tokens, last.usage.cached_tokens) == (6, 2)
+    assert last.usage.total_ns >= last.usage.load_ns > 0
+    assert last.context is not None
+    assert len(last.context) == last.usage.prompt_tokens + last.usage.eval_tokens
+
+
+async def test_system_and_messages_of_the_model_come_first(kernel: Kernel, doubles: Doubles) -> None:
+    await add_model(kernel, "m", fake_weights(), system="S", messages=[Message(role="assistant", content="M")])
+    rendered = await kernel.pipeline.render_only(ChatRequest(model="m", messages=user("U")))
+    assert rendered.text.splitlines()[1:] == ["[system] S", "[assistant] M", "[user] U", "[assistant]"]
+    own = (Message(role="System", content="mine"), *user("U"))
+    rendered = await kernel.pipeline.render_only(ChatRequest(model="m", messages=own))
+    assert "[system] S" not in rendered.text
+    assert "[system] mine" in rendered.text
+
+
+async def test_a_stop_string_ends_the_job_and_is_not_part_of_the_text(kernel: Kernel, doubles: Doubles) -> None:
+    await add_model(kernel, "m", fake_weights())
+    doubles.engine.reply = lambda job: b"one two three"
+    request = ChatRequest(model="m", messages=user("hi"), overrides={"stop": [" tw"]})
+    text, last = await collect(kernel, request)
+    assert (text, last.stop_text, last.done_reason) == ("one", " tw", "stop")
+    assert doubles.engine.cancelled == 1
+
+
+async def test_the_same_token_thirty_times_in_a_row_ends_an_answer(kernel: Kernel, doubles: Doubles) -> None:
+    await add_model(kernel, "m", fake_weights())
+    doubles.engine.reply = lambda job: b"ha" + b"a" * 500
+    text, last = await collect(kernel, ChatRequest(model="m", messages=user("hi")))
+    assert len(text) < 40
+    assert last.done_reason == "stop"
+
+
+async def test_closing_the_answer_cancels_the_job(kernel: Kernel, doubles: Doubles) -> None:
+    model = await add_model(kernel, "m", fake_weights())
+    doubles.engine.pause_at = 3
+    pieces = kernel.pipeline.chat(ChatRequest(model="m", messages=user("hi")))
+    assert (await anext(pieces)).text == "H"
+    await pieces.aclose()
+    assert await doubles.engine.endings.get() == "cancelled"
+    await kernel.pool.unload(model)
+    assert kernel.pool.loaded() == [], "nobody held it any more"
+
+
+@pytest.mark.parametrize(
+    ("request_", "message"),
+    [
+        (ChatRequest(model="m", think=True), '"m" does not support thinking'),
+        (ChatRequest(model="m", prompt="x", suffix="y"), "registry.ollama.ai/library/m:latest does not support insert"),
+        (ChatRequest(model="m", messages=(Message(role="user", images=(b"x",)),)), "does not support vision"),
+    ],
+)
+async def test_what_a_model_cannot_do_is_said(
+    kernel: Kernel, doubles: Doubles, request_: ChatRequest, message: str
+) -> None:
+    await add_model(kernel, "m", fake_weights())
+    with pytest.raises(Unsupported) as err:
+        await collect(kernel, request_)
+    assert message in err.value.message
+
+
+class Shouting:
+    """A plugin whose interceptor caps the answer and shouts."""
+
+    Config = Settings
+
+    def __init__(self, config: Settings) -> None:
+        self.seen: list[int] = []
+
+    @hookimpl
+    def corral_interceptors(self) -> Iterable[Interceptor]:
+        """One."""
+        yield Interceptor(name="shouting", wrap=self.wrap)
+
+    async def wrap(self, request: ChatRequest, call: Generate) -> Pieces:
+        """Three tokens at most, in capitals."""
+        self.seen.append(request.options.num_predict)
+        capped = replace(request, options=replace(request.options, num_predict=3))
+        async with aclosing(call(capped)) as pieces:
+            async for piece in pieces:
+                yield replace(piece, text=piece.text.upper())
+
+
+async def test_an_interceptor_sees_the_merged_options_and_the_pieces(make_kernel: Any) -> None:
+    kernel = await make_kernel([Doubles, Shouting], store="memory")
+    await add_model(kernel, "m", fake_weights(), parameters={"num_predict": 77})
+    text, last = await collect(kernel, ChatRequest(model="m", messages=user("hi")))
+    assert (text, last.done_reason) == ("HEL", "length")
+    assert [p.seen for p in kernel.plugins.manager.get_plugins() if isinstance(p, Shouting)] == [[77]]
+
+
+async def test_too_long_a_chat_drops_the_oldest_and_reports_it(kernel: Kernel, doubles: Doubles) -> None:
+    await add_model(kernel, "m", fake_weights())
+    messages = tuple(Message(role="user", content=letter * 20) for letter in "abcdef")
+    request = ChatRequest(model="m", messages=messages, overrides={"num_ctx": 100})
+    rendered = await kernel.pipeline.render_only(request)
+    assert "f" * 20 in rendered.text
+    assert "a" * 20 not in rendered.text
+    assert rendered.truncated is not None
+    assert rendered.truncated.prompt_tokens > rendered.truncated.kept_tokens

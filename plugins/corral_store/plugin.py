@@ -1,0 +1,60 @@
+"""What the plugin offers: the store "ollama", the registry's name syntax, and the store's opening at start."""
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corral import ConfigError, CorralError, ModelRef, Settings, Store, hookimpl
+from corral_store import names
+from corral_store.store import OllamaStore
+
+if TYPE_CHECKING:
+    from corral.kernel import Kernel
+
+
+class Plugin:
+    """Keeps models in Ollama's layout.  The folder is the kernel's setting `models`, else `~/.ollama/models`."""
+
+    class Config(Settings, frozen=True):
+        """Nothing to set."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.store = OllamaStore()
+
+    @hookimpl
+    def corral_stores(self) -> Iterable[Store]:
+        """The store "ollama"."""
+        yield self.store
+
+    @hookimpl(trylast=True)
+    def corral_parse_ref(self, text: str) -> ModelRef | None:
+        """The syntax of registries, which accepts almost anything: so it is asked last."""
+        return names.parse(text)
+
+    @hookimpl
+    def corral_lifespan(self, kernel: "Kernel") -> AbstractAsyncContextManager[None]:
+        """Open the store, then tidy it: old blob names, and unless `noprune` what nothing refers to."""
+        return self._lifespan(kernel)
+
+    @asynccontextmanager
+    async def _lifespan(self, kernel: "Kernel") -> AsyncIterator[None]:
+        settings = kernel.config.kernel
+        if settings.store == self.store.name:
+            self.store.open(_root(settings.models), noprune=settings.noprune)
+            try:
+                await self.store.migrate()
+                removed = 0 if settings.noprune else await self.store.prune()
+            except CorralError as err:
+                self.store.log.warning("store.read_only", error=err.message)
+            else:
+                self.store.log.info("store.opened", root=str(self.store.root), pruned=removed)
+        yield
+
+
+def _root(setting: str) -> Path:
+    try:
+        return Path(setting).expanduser().absolute() if setting else Path.home() / ".ollama" / "models"
+    except RuntimeError as err:
+        raise ConfigError(f"no home folder ({err}): set `models`, or OLLAMA_MODELS, to the store's folder") from err

@@ -1,0 +1,68 @@
+"""The engine "go": templates as Modelfiles write them."""
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+from corral import BadRequest, Conversation, ModelInfo, OutputParser, StoredModel
+from corral_templates.go.functions import FUNCTIONS
+from corral_templates.go.nodes import Tree
+from corral_templates.go.parser import parse
+from corral_templates.go.rendering import complete, render
+from corral_templates.go.scan import identifiers, think_tags, tool_tag
+from corral_templates.output.choice import Style, parser_for
+from corral_templates.output.family import OutputFamily
+from corral_templates.select import choose_for
+
+
+class GoTemplate:
+    """A compiled Go template."""
+
+    def __init__(self, source: str, families: Sequence[OutputFamily] = ()) -> None:
+        """Raises BadRequest("template error: …")."""
+        self.source = source
+        self._families = families
+        try:
+            self.tree: Tree = complete(parse(source, FUNCTIONS.keys()))
+        except RecursionError as err:
+            raise BadRequest("template error: template: :1: blocks nested too deeply") from err
+        self._names = identifiers(self.tree)
+
+    @cached_property
+    def style(self) -> Style:
+        """How answers to this template's prompts are written."""
+        return Style(self.source, think_tags(self.tree), tool_tag(self.tree), self._families)
+
+    @property
+    def capabilities(self) -> frozenset[str]:
+        """Tools and insert by the variables used, thinking by its tags."""
+        can = {"tools": "tools" in self._names, "insert": "suffix" in self._names, "thinking": self.style.thinks}
+        return frozenset(name for name, has in can.items() if has)
+
+    def render(self, conversation: Conversation) -> str:
+        """The prompt.  Raises BadRequest when the template fails on this conversation."""
+        try:
+            return render(self.tree, self._names, conversation)
+        except RecursionError as err:
+            raise BadRequest("template error: the tools or arguments are nested too deeply") from err
+
+    def parser(self, conversation: Conversation, prompt: str) -> OutputParser:
+        """How to read the answer to `prompt`."""
+        return parser_for(self.style, conversation, prompt)
+
+
+class GoEngine:
+    """Compiles Go templates.  `families` gives the output families known when a template is compiled."""
+
+    name = "go"
+
+    def __init__(self, families: Callable[[], Sequence[OutputFamily]]) -> None:
+        self._families = families
+
+    def source_of(self, model: StoredModel, info: ModelInfo, preference: str) -> str | None:
+        """The model's TEMPLATE when it is the better one, `{{ .Prompt }}` when the model has no template at all."""
+        choice = choose_for(model, info, preference)
+        return choice.source if choice.engine == self.name else None
+
+    def compile(self, source: str) -> GoTemplate:
+        """Raises BadRequest("template error: …")."""
+        return GoTemplate(source, self._families())

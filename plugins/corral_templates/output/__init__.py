@@ -1,0 +1,1 @@
+"""Answers read as they stream: thinking split off, tool calls taken out, and not a character lost."""

@@ -1,0 +1,151 @@
+"""Tool calls that are a declared name and a JSON object after some tag, however the model dresses them."""
+
+import re
+from collections.abc import Iterable, Sequence
+
+from corral import JSON, JSONObject, Piece, Tool, ToolCall
+from corral_templates.output.objects import Balance, decode_object
+from corral_templates.output.stream import held_back
+
+_SYNTAX = re.compile(r"</?[|\w:｜▁-]+>|\[/?[A-Z_]+\]|```(?:json)?|[\[\]{}(),;\s]")
+
+
+class GenericCalls:
+    """The parser of templates whose calls are JSON.  Text that turns out not to be a call arrives as content."""
+
+    answer_after = ""
+
+    def __init__(self, tag: str, tools: Sequence[Tool]) -> None:
+        self.tag = tag
+        self.names = sorted((tool.name for tool in tools if tool.name), key=len, reverse=True)
+        self._buffer = ""  # from the tag on, less what became calls
+        self._in_calls = False
+        self._off = not self.names
+        self._count = 0
+        self._objects = Balance("{", "}")
+        self._brackets = Balance(tag, {"{": "}", "[": "]"}.get(tag, tag))
+        self._closed = False
+        self._object: tuple[int, int] | None = None
+
+    def push(self, text: str) -> Iterable[Piece]:
+        """Content before the tag at once, calls as soon as they are whole."""
+        if self._off:
+            return [Piece(text=text)] if text else []
+        self._buffer += text
+        pieces: list[Piece] = []
+        if not self._in_calls:
+            content, found = self._before_tag()
+            if self.tag in ("{", "[") and content.strip():
+                self._off = True
+                content, self._buffer = content + self._buffer, ""
+            if content:
+                pieces.append(Piece(text=content))
+            if self._off or not found:
+                return pieces
+            self._in_calls = True
+        while call := self._call():
+            pieces.append(Piece(tool_calls=(call,)))
+        if self._is_balanced() and not self._waiting():
+            self._off = True
+            pieces.append(Piece(text=self._buffer))
+            self._buffer = ""
+        return pieces
+
+    def finish(self) -> Iterable[Piece]:
+        """What became no call: all of it, or after calls what is more than their punctuation."""
+        while self._in_calls and not self._off and (call := self._call(at_end=True)):
+            yield Piece(tool_calls=(call,))
+        rest, self._buffer = self._buffer, ""
+        if self._count:
+            words = _SYNTAX.sub("", rest.replace(self.tag, ""))
+            rest = rest.strip() if words else ""
+        if rest:
+            yield Piece(text=rest)
+
+    def _before_tag(self) -> tuple[str, bool]:
+        """The text that is surely before the tag (taken from the buffer), and whether the tag follows."""
+        at = self._buffer.find(self.tag)
+        found = at >= 0
+        if not found:
+            at = len(self._buffer) - held_back(self._buffer, [self.tag])
+        before, self._buffer = self._buffer[:at], self._buffer[at:]
+        return before, found
+
+    def _is_balanced(self) -> bool:
+        """Whether the tag is a bracket that has been closed before any call was found."""
+        if self._count or self.tag not in ("{", "["):
+            return False
+        self._closed = self._closed or self._brackets.advance(self._buffer) is not None
+        return self._closed
+
+    def _waiting(self) -> bool:
+        """Whether the buffer ends in the beginning of a tool's name."""
+        return held_back(self._buffer, self.names) > 0
+
+    def _call(self, *, at_end: bool = False) -> ToolCall | None:
+        """The next call, dropped from the buffer; None when it is not whole yet."""
+        while self._object is None:
+            span = self._objects.advance(self._buffer)
+            if span is None:
+                return None
+            if decode_object(self._buffer[span[0] : span[1]]) is not None:
+                self._object = span
+        if self._waiting() and not at_end:
+            return None
+        named = self._name()
+        if named is None:
+            return None
+        name, name_end = named
+        start, end = self._object
+        arguments = find_arguments(name, decode_object(self._buffer[start:end]) or {})
+        if arguments is None:
+            return None
+        self._buffer = self._buffer[max(end, name_end) :]
+        self._object = None
+        self._objects.restart(0)
+        self._count += 1
+        return ToolCall(name=name, arguments=arguments, index=self._count - 1)
+
+    def _name(self) -> tuple[str, int] | None:
+        """The declared name that stands first (the longest of those), and where it ends."""
+        found = [(self._buffer.find(name), -len(name), name) for name in self.names if name in self._buffer]
+        if not found:
+            return None
+        at, _, name = min(found)
+        return name, at + len(name)
+
+
+def find_arguments(name: str, value: JSONObject) -> JSONObject | None:
+    """The arguments inside an object that describes a call of `name`; None when it has the name but not yet them.
+
+    An object that describes no call is the arguments themselves.
+    """
+    try:
+        found, arguments = _search(name, value)
+    except RecursionError:
+        return value
+    return arguments if found else value
+
+
+def _search(name: str, value: JSONObject) -> tuple[bool, JSONObject | None]:
+    if "name" in value:
+        for key in ("arguments", "parameters"):
+            arguments = _as_object(value.get(key))
+            if arguments is not None:
+                return True, arguments
+        return True, None
+    arguments = _as_object(value.get(name))
+    if arguments is not None:
+        return True, arguments
+    for child in value.values():
+        for item in child if isinstance(child, list) else [child]:
+            if isinstance(item, dict):
+                found, arguments = _search(name, item)
+                if found:
+                    return True, arguments
+    return False, None
+
+
+def _as_object(value: JSON) -> JSONObject | None:
+    """An object, also when it was written as a string."""
+    return value if isinstance(value, dict) else decode_object(value) if isinstance(value, str) else None

@@ -1,0 +1,79 @@
+"""Which template renders a model's chats: its own Go template, or the Jinja one in its weight file."""
+
+import re
+from typing import NamedTuple
+
+from corral import ModelInfo, StoredModel
+
+DEFAULT_SOURCE = "{{ .Prompt }}"  # a model without any template: the prompt as it is
+_NEVER = {"0", "f", "false"}
+_ROLE_IS_TOOL = re.compile(r"""role['"\]]*\s*(?:==|in)\s*[\[(]?\s*['"]tool['"]""")
+_SPLITS_AT_END_TAG = re.compile(r"""content\.split\(\s*['"]</think>['"]""")
+
+
+class Choice(NamedTuple):
+    """A template engine's name and the template's text."""
+
+    engine: str
+    source: str
+
+
+def choose(go_source: str | None, jinja_source: str | None, preference: str = "", *, pinned: bool = False) -> Choice:
+    """The template to render with.
+
+    `preference` is `OLLAMA_GO_TEMPLATE`: unset (""), the more capable one is taken; false, never Go where there is
+    Jinja; anything else, Go.  `pinned` models (a renderer or parser in their config, gpt-oss) keep their Go template.
+    Raises BadRequest when both must be compared and the Go one is broken.
+    """
+    if go_source is None and jinja_source is None:
+        return Choice("go", DEFAULT_SOURCE)
+    if go_source is None or jinja_source is None:
+        return Choice("go", go_source) if go_source is not None else Choice("jinja", jinja_source or "")
+    if pinned or (preference and preference.strip().lower() not in _NEVER):
+        return Choice("go", go_source)
+    if preference or prefers_jinja(go_source, jinja_source):
+        return Choice("jinja", jinja_source)
+    return Choice("go", go_source)
+
+
+def choose_for(model: StoredModel, info: ModelInfo, preference: str) -> Choice:
+    """`choose` for a stored model."""
+    config = model.config
+    is_gpt_oss = config.family in ("gptoss", "gpt-oss") or info.architecture in ("gptoss", "gpt-oss")
+    pinned = bool(config.renderer or config.parser) or (is_gpt_oss and _is_harmony(model.template))
+    return choose(model.template, info.chat_template or None, preference, pinned=pinned)
+
+
+def _is_harmony(template: str | None) -> bool:
+    return template is not None and "<|start|>" in template and "<|end|>" in template
+
+
+def prefers_jinja(go_source: str, jinja_source: str) -> bool:
+    """Whether the Jinja template can do more: more capabilities, or as many and only it takes tool results back."""
+    from corral_templates.go.engine import GoTemplate
+
+    go, jinja = GoTemplate(go_source).capabilities, jinja_capabilities(jinja_source)
+    go_trip, jinja_trip = _go_round_trip(go, go_source), _jinja_round_trip(jinja_source)
+    if len(jinja) > len(go):
+        return jinja_trip or not go_trip
+    return jinja == go and "tools" in go and jinja_trip and not go_trip
+
+
+def jinja_capabilities(source: str) -> frozenset[str]:
+    """What the text of a Jinja template promises: "tools", "thinking"."""
+    splits = _SPLITS_AT_END_TAG.search(source) and "reasoning_content" not in source and "<SPECIAL_12>" not in source
+    thinks = ("<think>" in source and "</think>" in source) or bool(splits)
+    tools = "tools" in source or "tool_call" in source
+    return frozenset(name for name, has in (("tools", tools), ("thinking", thinks)) if has)
+
+
+def _go_round_trip(capabilities: frozenset[str], source: str) -> bool:
+    """Whether calls and their results can be shown to the model again."""
+    takes_results = any(mark in source for mark in ('eq .Role "tool"', "tool_response", "TOOL_RESULTS"))
+    return "tools" in capabilities and ".ToolCalls" in source and takes_results
+
+
+def _jinja_round_trip(source: str) -> bool:
+    shows_calls = "tools" in source and ("tool_calls" in source or "assistant_tool_call" in source)
+    takes_results = any(mark in source for mark in ("tool_response", "tool_results", "ipython"))
+    return shows_calls and (takes_results or _ROLE_IS_TOOL.search(source) is not None)

@@ -1,0 +1,71 @@
+"""The hooks this plugin publishes: making models, and converting weights that the loaders do not read as they are."""
+
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from corral import JSONObject, ModelInfo, Progress, StoredModel, Value, hookspec
+from corral_modelfile.request import CreateRequest
+
+
+class ModelBuilder(Protocol):
+    """Makes models and says what they are made of."""
+
+    def create(self, request: CreateRequest) -> AsyncGenerator[Progress, None]:
+        """Make a model; the last status is `success`.  Closing the generator stops the work and leaves no model.
+
+        Raises BadRequest, FormatError, Unsupported, ModelNotFound before anything is written.
+        """
+        ...
+
+    def render(self, model: StoredModel, system: str | None = None, options: JSONObject | None = None) -> str:
+        """The Modelfile that would make `model`, with `system` and `options` laid over it."""
+        ...
+
+
+class Converted(Value, frozen=True):
+    """What a conversion wrote: weight files a loader reads, and parameters that go with them."""
+
+    weights: tuple[Path, ...]
+    parameters: JSONObject = {}
+
+
+class Converter(Protocol):
+    """Turns files of another format (names as the user has them → paths) into weight files.
+
+    The methods block: they are called on a worker thread.  Files are hostile, code in them is never run.
+    """
+
+    name: str
+
+    def fits(self, files: Mapping[str, Path]) -> bool:
+        """Whether these files, judged by their names, are of the format."""
+        ...
+
+    def convert(
+        self,
+        files: Mapping[str, Path],
+        folder: Path,
+        *,
+        base: ModelInfo | None,
+        progress: Callable[[Progress], None],
+        should_stop: Callable[[], bool],
+    ) -> Converted:
+        """Write into `folder`, an empty one on the store's disk.  `base` is the model that an adapter is for.
+
+        `should_stop` is to be asked a few times a second.  Raises FormatError, Unsupported.
+        """
+        ...
+
+
+class Hooks:
+    """Offered by corral_modelfile."""
+
+    @hookspec(firstresult=True)
+    def corral_model_builder(self) -> ModelBuilder | None:
+        """The maker of models.  Asked by dialects and sources; the first that answers is used."""
+
+    @hookspec
+    def corral_model_converters(self) -> Iterable[Converter]:
+        """Converters.  Collected when serving begins; the first that fits the files is used."""
+        raise NotImplementedError

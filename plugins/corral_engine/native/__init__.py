@@ -1,0 +1,1 @@
+"""SIMD kernels compiled by Numba, and the executor that runs programs on them."""

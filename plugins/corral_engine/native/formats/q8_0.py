@@ -1,0 +1,53 @@
+"""Q8_0: 32 weights d·q in 34 bytes: d (float16), then 32 signed codes.
+
+Packed, eight rows: eight d, then eight registers of codes.  The code -128, which no quantizer writes, counts as -127.
+"""
+
+from collections.abc import Callable
+
+from corral_engine.native.catalog import FORMATS
+from corral_engine.native.kernels import product
+from corral_engine.native.kernels.kinds import Kind
+from corral_engine.native.simd import (
+    inline,
+    load_codes,
+    load_f16x8,
+    load_u8,
+    load_u16,
+    store_u8,
+    store_u16,
+    zero_f32,
+    zero_i32,
+)
+
+_FACTS = FORMATS["Q8_0"]
+_BYTES, _CODES = _FACTS.packed_bytes, 16
+
+
+@inline
+def _repack(source, target, lane):  # type: ignore[no-untyped-def]
+    store_u16(target + 2 * lane, load_u16(source))
+    for i in range(32):
+        code = load_u8(source + 2 + i)
+        store_u8(target + _CODES + 32 * (i >> 2) + 4 * lane + (i & 3), code + (code == 128))
+    return 0
+
+
+@inline
+def _codes(group, b):  # type: ignore[no-untyped-def]
+    p = group + b * _BYTES + _CODES
+    first = load_codes(p), load_codes(p + 32), load_codes(p + 64), load_codes(p + 96)
+    return (*first, load_codes(p + 128), load_codes(p + 160), load_codes(p + 192), load_codes(p + 224))
+
+
+@inline
+def _sides(group, b):  # type: ignore[no-untyped-def]
+    return load_f16x8(group + b * _BYTES), zero_f32(), zero_i32(), zero_i32()
+
+
+FORMAT = product.BlockFormat(Kind(signed=True), _FACTS, _repack, _codes, _sides)
+
+
+def build(what: str) -> Callable[..., None]:
+    """See `product.build`."""
+    return product.build(FORMAT, what)

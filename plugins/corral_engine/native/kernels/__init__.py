@@ -1,0 +1,1 @@
+"""Kernels that are not about a weight format."""

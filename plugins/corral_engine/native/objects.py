@@ -1,0 +1,141 @@
+"""Compile once: object code of the kernels, kept in the user's cache folder.
+
+One file a kernel, in a folder whose name is a digest of everything the code depends on: Corral, Numba and llvmlite
+versions, the CPU and its features, the SIMD variant, the kernels' sources.  A file holds the SHA-256 of the code,
+then the code, and is written under a temporary name and renamed, so a torn, foreign or damaged file is seen and
+compiled anew.  A folder that cannot be written costs a compilation each start, nothing else.
+"""
+
+import hashlib
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from llvmlite import binding
+
+from corral import __version__
+from corral.log import get_logger
+from corral_engine.native.compiler import compile_kernel, symbol, target_machine
+from corral_engine.native.host import Host, detect
+
+_DIGEST_BYTES = 32
+_COMPILE_TIMEOUT_S = 300.0
+
+
+def cache_folder(host: Host) -> Path:
+    """Where this computer's object code lies: `$XDG_CACHE_HOME/corral/kernels/<digest>`."""
+    digest = hashlib.sha256()
+    versions = [__version__, version("numba"), version("llvmlite"), sys.platform]
+    for part in (*versions, host.cpu, host.variant, *sorted(host.features)):
+        digest.update(part.encode() + b"\0")
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path("~/.cache").expanduser())
+    return Path(home) / "corral" / "kernels" / digest.hexdigest()[:24]
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{symbol(name)}.o"
+
+
+def store(folder: Path, name: str, code: bytes) -> None:
+    """Write one kernel's code under its final name in one step.  Raises OSError."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        file.write(hashlib.sha256(code).digest() + code)
+    Path(file.name).replace(_path(folder, name))
+
+
+def fetch(folder: Path, name: str) -> bytes | None:
+    """The stored code of a kernel; None when there is none that can be trusted to be whole."""
+    try:
+        content = _path(folder, name).read_bytes()
+    except OSError:
+        return None
+    code = content[_DIGEST_BYTES:]
+    return code if code and hashlib.sha256(code).digest() == content[:_DIGEST_BYTES] else None
+
+
+def _compile_apart(folder: Path, names: Sequence[str], n_processes: int) -> None:
+    """Compile into `folder` with several processes.  What fails is left to the caller to notice."""
+    command = [sys.executable, "-m", "corral_engine.native.compiler", str(folder)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    started = [
+        subprocess.Popen([*command, *names[i::n_processes]], env=environment, stderr=subprocess.DEVNULL)
+        for i in range(n_processes)
+    ]
+    for process in started:
+        try:
+            process.wait(_COMPILE_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def object_code(names: Sequence[str], folder: Path, n_processes: int) -> dict[str, bytes]:
+    """Code of every kernel, compiled where `folder` lacks it."""
+    found = {name: fetch(folder, name) for name in names}
+    missing = [name for name, code in found.items() if code is None]
+    if not missing:
+        return {name: code for name, code in found.items() if code is not None}
+    get_logger("kernels").info("kernels.compiling", count=len(missing), folder=str(folder))
+    started = time.monotonic_ns()
+    if n_processes > 1 and len(missing) > n_processes and _writable(folder):
+        _compile_apart(folder, missing, n_processes)
+        found.update({name: fetch(folder, name) for name in missing})
+    for name in [name for name, code in found.items() if code is None]:
+        found[name] = code = compile_kernel(name)
+        try:
+            store(folder, name, code)
+        except OSError as error:
+            get_logger("kernels").warning("kernels.not_cached", folder=str(folder), error=str(error))
+    get_logger("kernels").info(
+        "kernels.compiled", count=len(missing), compile_ms=(time.monotonic_ns() - started) // 1_000_000
+    )
+    return {name: code for name, code in found.items() if code is not None}
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return False
+    return os.access(folder, os.W_OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Kernels:
+    """Loaded kernels: addresses by name.  `engine` owns the memory the code lies in."""
+
+    addresses: dict[str, int]
+    engine: Any
+
+    def function(self, name: str) -> Callable[..., None]:
+        """A kernel as a Python callable over integers; it releases the interpreter lock while it runs."""
+        import ctypes
+
+        n_arguments = _ARGUMENTS.get(name, 6)
+        return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * n_arguments)(self.addresses[name])
+
+
+_ARGUMENTS = {"kernels.interpreter:begin": 3, "kernels.interpreter:run": 7}
+
+
+def load(names: Iterable[str], folder: Path | None = None, n_processes: int = 2) -> Kernels:
+    """Load kernels, compiling those that no earlier start compiled."""
+    host = detect()
+    wanted = sorted(set(names))
+    code = object_code(wanted, cache_folder(host) if folder is None else folder, n_processes)
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine(host))
+    for name in wanted:
+        engine.add_object_file(binding.ObjectFileRef.from_data(code[name]))
+    engine.finalize_object()
+    return Kernels({name: engine.get_function_address(symbol(name)) for name in wanted}, engine)

@@ -1,0 +1,240 @@
+"""Continuous batching: each step runs one batch made of every live sequence's next tokens and of prompt chunks."""
+
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from corral import Busy, CorralError, OutOfMemory
+from corral_engine.batching import Feed, make_batch, share_between
+from corral_engine.kv_cache import PagePool
+from corral_engine.program import PAGE_SIZE, Executor, Float32
+from corral_engine.sequence import Sequence
+from corral_engine.speculation import Price
+
+BUSY = "server busy, please try again.  maximum pending requests exceeded"
+MIN_CHUNK = 32
+_SMOOTHING = 0.3  # weight of the latest step in the measured speed
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerSettings:
+    """Counts in tokens or sequences; a step that serves streams should not take longer than `step_s`."""
+
+    n_parallel: int = 1
+    max_queue: int = 512
+    prefill_chunk: int = 512
+    step_s: float = 0.25
+    stall_s: float = 300.0  # a stream that nobody reads for so long is given up
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One sequence's part of a step."""
+
+    sequence: Sequence
+    tokens: list[int]
+    n_drafts: int
+    n_outputs: int
+
+
+class Scheduler:
+    """All sequences of one model.  Called from the runner's thread only, except `check_queue`."""
+
+    def __init__(
+        self,
+        executor: Executor,
+        pool: PagePool,
+        settings: SchedulerSettings,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.executor, self.pool, self.settings, self._clock = executor, pool, settings, clock
+        self.waiting: deque[Sequence] = deque()
+        self.active: list[Sequence] = []  # oldest first
+        self._no_room = False  # the first in the queue does not fit until somebody leaves
+        self._rows_per_s = 0.0
+        self._price = Price()
+        self._most_rows = settings.prefill_chunk
+
+    # --- what the runner calls ------------------------------------------------------------------------------------
+
+    def check_queue(self, n_more: int = 0) -> None:
+        """Raises Busy when a newcomer would find the queue full; `n_more` are on their way."""
+        settings = self.settings
+        if len(self.waiting) + len(self.active) + n_more >= settings.n_parallel + settings.max_queue:
+            raise Busy(BUSY)
+
+    def submit(self, sequence: Sequence) -> None:
+        self.waiting.append(sequence)
+
+    @property
+    def n_used_tokens(self) -> int:
+        """KV tokens held by running sequences, in whole pages."""
+        pages = {page for sequence in self.active if sequence.cache for page in sequence.cache.pages}
+        return len(pages) * PAGE_SIZE
+
+    def step(self) -> bool:
+        """Run one batch.  False when there is nothing to do until something is submitted or read."""
+        self._drop_cancelled()
+        self._admit()
+        plans = self._plan()
+        if not plans:
+            return False
+        began = self._clock()
+        try:
+            logits = self._execute(plans)
+        except MemoryError:
+            self._give_in(plans)
+            return True
+        self._learn_speed(plans, self._clock() - began)
+        self._deliver(plans, logits)
+        self._drop_finished()
+        return True
+
+    def end_all(self, reason: str) -> None:
+        """Finish everything that is queued or running."""
+        for sequence in (*self.active, *self.waiting):
+            sequence.finish(reason)
+        self.active, self.waiting = [], deque()
+
+    def fail_all(self, error: CorralError) -> None:
+        for sequence in (*self.active, *self.waiting):
+            sequence.fail(error)
+        self.active, self.waiting = [], deque()
+
+    # --- who takes part -------------------------------------------------------------------------------------------
+
+    def _drop_cancelled(self) -> None:
+        if any(sequence.cancelled for sequence in self.waiting):
+            self.waiting = deque(sequence for sequence in self.waiting if not sequence.cancelled)
+            self._no_room = False
+        now = self._clock()
+        for sequence in self.active:
+            if sequence.cancelled:
+                sequence.finish("cancelled")
+            elif not sequence.outbox.is_full:
+                sequence.read_at = now
+            elif now - sequence.read_at > self.settings.stall_s:
+                sequence.fail(CorralError(f"nobody has read this stream for {self.settings.stall_s:.0f} seconds"))
+        self._drop_finished()
+
+    def _drop_finished(self) -> None:
+        if any(sequence.finished for sequence in self.active):
+            self.active = [sequence for sequence in self.active if not sequence.finished]
+            self._no_room = False
+
+    def _admit(self) -> None:
+        while self.waiting and len(self.active) < self.settings.n_parallel and not self._no_room:
+            sequence = self.waiting[0]
+            cache = sequence.open_cache(self.pool)
+            n_pages = -(-(len(sequence.tokens) + 1) // PAGE_SIZE) - cache.n_pages
+            if self.active and n_pages > self.pool.n_available():
+                sequence.close_cache()
+                self._no_room = True
+                return
+            cache.reserve(len(sequence.tokens))
+            self.waiting.popleft()
+            self.active.append(sequence)
+            self.active.sort(key=lambda s: s.arrived_ns)
+            sequence.read_at = self._clock()
+            sequence.start()
+
+    def _make_room(self, sequence: Sequence, n_tokens: int) -> bool:
+        """Pages for `n_tokens`, preempting the newest sequences if need be.  False: this one itself had to give way."""
+        while sequence.cache is not None and not sequence.cache.reserve(n_tokens):
+            self._preempt(self.active[-1])
+        return sequence.cache is not None
+
+    def _preempt(self, sequence: Sequence) -> None:
+        """Take the pages of a sequence away; it waits in front of the queue and its tokens are evaluated again."""
+        sequence.close_cache()
+        self.active.remove(sequence)
+        self.waiting.appendleft(sequence)
+        self._no_room = True
+
+    def _plan(self) -> list[Plan]:
+        ready = [sequence for sequence in self.active if not sequence.outbox.is_full]
+        decoding = [sequence for sequence in ready if sequence.is_decoding]
+        price = self._price.of(len(decoding))
+        plans = [plan for sequence in decoding if (plan := self._plan_decode(sequence, price))]
+        prefilling = [sequence for sequence in ready if not sequence.is_decoding and sequence.cache is not None]
+        shares = share_between([(s.job.cache_key, s.n_pending) for s in prefilling], self._chunk(bool(plans)))
+        for sequence, share in zip(prefilling, shares, strict=True):
+            if share and (plan := self._plan_prefill(sequence, share)):
+                plans.append(plan)
+        return [plan for plan in plans if plan.sequence.cache is not None]  # without those preempted meanwhile
+
+    def _plan_decode(self, sequence: Sequence, price: float) -> Plan | None:
+        if sequence.cache is None:
+            return None
+        drafts = list(sequence.drafts(price))
+        if drafts and not sequence.cache.reserve(len(sequence.tokens) + len(drafts)):
+            drafts = []
+        if not self._make_room(sequence, len(sequence.tokens)):
+            return None
+        return Plan(sequence, [sequence.tokens[-1], *drafts], len(drafts), 1 + len(drafts))
+
+    def _plan_prefill(self, sequence: Sequence, share: int) -> Plan | None:
+        if not self._make_room(sequence, sequence.n_done + share):
+            return None
+        tokens = sequence.tokens[sequence.n_done : sequence.n_done + share]
+        if sequence.job.prompt_logprobs and sequence.n_generated == 0:
+            return Plan(sequence, tokens, 0, len(tokens))
+        return Plan(sequence, tokens, 0, 1 if share == sequence.n_pending else 0)
+
+    def _chunk(self, others_wait: bool) -> int:
+        """Prompt tokens for one step: as many as the measured speed allows within the time of a step."""
+        seconds = self.settings.step_s * (1 if others_wait else 2)
+        if not self._rows_per_s:
+            return min(self._most_rows, 4 * MIN_CHUNK)
+        return min(self._most_rows, max(MIN_CHUNK, int(self._rows_per_s * seconds)))
+
+    def _learn_speed(self, plans: list[Plan], seconds: float) -> None:
+        if all(plan.sequence.is_decoding for plan in plans):
+            self._price.learn(len(plans), sum(plan.n_drafts for plan in plans), seconds)
+        n_rows = sum(len(plan.tokens) for plan in plans)
+        if n_rows < MIN_CHUNK or seconds <= 0:
+            return
+        speed = n_rows / seconds
+        self._rows_per_s += (speed - self._rows_per_s) * (_SMOOTHING if self._rows_per_s else 1)
+
+    # --- running --------------------------------------------------------------------------------------------------
+
+    def _give_in(self, plans: list[Plan]) -> None:
+        """There was no memory for a step: make steps smaller, at last do without the newest of its sequences."""
+        n_rows = sum(len(plan.tokens) for plan in plans)
+        if n_rows > MIN_CHUNK and self._most_rows > MIN_CHUNK:
+            self._most_rows = max(MIN_CHUNK, min(n_rows, self._most_rows) // 2)
+            return
+        newest = max((plan.sequence for plan in plans), key=lambda sequence: sequence.arrived_ns)
+        newest.fail(OutOfMemory(f"no memory to evaluate {n_rows} tokens: shorten the prompt or load a smaller model"))
+        self._drop_finished()
+
+    def _execute(self, plans: list[Plan]) -> Float32:
+        feeds = []
+        for plan in plans:
+            cache = plan.sequence.cache
+            pages = cache.pages if cache is not None else []
+            feeds.append(Feed(plan.tokens, plan.sequence.n_done, pages, plan.n_outputs, plan.sequence.adapters))
+        return self.executor.run(make_batch(feeds))
+
+    def _deliver(self, plans: list[Plan], logits: Float32) -> None:
+        ends = np.cumsum([plan.n_outputs for plan in plans])
+        for plan, end in zip(plans, ends, strict=True):
+            rows = logits[end - plan.n_outputs : end]
+            try:
+                self._advance(plan, rows)
+            except CorralError as err:
+                plan.sequence.fail(err)
+
+    def _advance(self, plan: Plan, rows: Float32) -> None:
+        sequence = plan.sequence
+        if sequence.is_decoding:
+            sequence.decoded(plan.tokens[1:], rows)
+            return
+        is_last = len(plan.tokens) == sequence.n_pending
+        sequence.prefilled(len(plan.tokens), rows if sequence.job.prompt_logprobs else rows[:0])
+        if is_last:
+            sequence.decoded((), rows[-1:])

@@ -1,0 +1,33 @@
+"""The tensors that a program names, as arrays of bytes over the mapped file."""
+
+from collections.abc import Iterator
+from dataclasses import fields
+
+import numpy as np
+
+from corral import FormatError, Weights
+from corral_engine.dequantize import row_bytes
+from corral_engine.program import Program, Tensors, Weight
+
+
+def weights_of(program: Program) -> Iterator[Weight]:
+    """Every weight the program reads, in order of first use."""
+    seen: set[str] = set()
+    for op in program.ops:
+        for field in fields(op):
+            value = getattr(op, field.name)
+            if isinstance(value, Weight) and value.name not in seen:
+                seen.add(value.name)
+                yield value
+
+
+def map_tensors(program: Program, weights: Weights) -> Tensors:
+    """Views, nothing is read.  Raises FormatError when a tensor's bytes do not fit its shape, Unsupported."""
+    tensors = {}
+    for weight in weights_of(program):
+        data = np.frombuffer(weights.tensor(weight.name).data, np.uint8)
+        expected = row_bytes(weight.type, weight.shape[-1]) * int(np.prod(weight.shape[:-1], dtype=np.int64))
+        if data.nbytes != expected:
+            raise FormatError(f"tensor {weight.name} has {data.nbytes} bytes, expected {expected} for {weight.type}")
+        tensors[weight.name] = data
+    return tensors

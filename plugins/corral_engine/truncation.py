@@ -1,0 +1,78 @@
+"""Samplers that drop unlikely tokens.  Each takes candidates and changes them in place; at least one stays.
+
+Sources: Fan et al. 2018 (top-k), Holtzman et al. 2019 (top-p), Meister et al. 2022 (typical), Nguyen et al. 2024
+(min-p), Tang et al. 2024 (top-n-sigma).  Probabilities are renormalised over the candidates that are left.
+"""
+
+import math
+
+import numpy as np
+
+from corral_engine.candidates import Candidates
+
+XTC_MAX_THRESHOLD = 0.5  # above it at most one token can qualify, so nothing would ever be removed
+
+
+def top_k(candidates: Candidates, k: int) -> None:
+    """Keep the k highest; k <= 0 keeps all."""
+    if k > 0:
+        candidates.sort()
+        candidates.keep(slice(0, k))
+
+
+def top_p(candidates: Candidates, p: float, min_keep: int) -> None:
+    """Keep the shortest prefix whose probabilities sum to at least p."""
+    if p >= 1:
+        return
+    candidates.sort()
+    cumulative = candidates.probabilities().cumsum()
+    count = int(cumulative.searchsorted(p)) + 1
+    candidates.keep(slice(0, max(count, min_keep, 1)))
+
+
+def min_p(candidates: Candidates, p: float, min_keep: int) -> None:
+    """Keep tokens at least p times as likely as the likeliest."""
+    if p <= 0:
+        return
+    bound = np.float32(candidates.logits.max() + np.float32(math.log(p)))
+    keep = candidates.logits >= bound
+    if int(keep.sum()) < min_keep:
+        top_k(candidates, min_keep)
+        return
+    candidates.keep(keep)
+
+
+def typical(candidates: Candidates, p: float, min_keep: int) -> None:
+    """Keep the tokens whose surprise is nearest to the entropy, until their probabilities exceed p."""
+    if p >= 1:
+        return
+    probabilities = candidates.probabilities()
+    possible = probabilities > 0
+    surprise = np.full(len(probabilities), np.inf)
+    surprise[possible] = -np.log(probabilities[possible])
+    entropy = float((probabilities[possible] * surprise[possible]).sum())
+    order = np.argsort(np.abs(surprise - entropy), kind="stable")
+    cumulative = np.cumsum(probabilities[order])
+    count = int(np.searchsorted(cumulative, p, side="right")) + 1
+    candidates.keep(order[: max(count, min_keep, 1)])
+    candidates.is_sorted = False
+
+
+def top_n_sigma(candidates: Candidates, n: float) -> None:
+    """Mask (to -inf, they stay candidates) logits further than n standard deviations below the highest."""
+    if n <= 0:
+        return
+    logits = candidates.logits
+    finite = logits[np.isfinite(logits)]
+    bound = finite.max() - np.float32(n) * finite.std(dtype=np.float64)
+    candidates.logits = np.where(logits < bound, np.float32(-np.inf), logits)
+
+
+def xtc(candidates: Candidates, draw: float, probability: float, threshold: float, min_keep: int) -> None:
+    """With the given probability drop every token of at least `threshold` but the least likely of them."""
+    if probability <= 0 or threshold > XTC_MAX_THRESHOLD or len(candidates) < 2 or draw > probability:
+        return
+    candidates.sort()
+    last = int(np.count_nonzero(candidates.probabilities() >= threshold)) - 1
+    if last > 0 and len(candidates) - last >= min_keep:
+        candidates.keep(slice(last, None))

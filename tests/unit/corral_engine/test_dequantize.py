@@ -1,0 +1,33 @@
+"""Every storage type decodes to the same bits as the `gguf` package."""
+
+import warnings
+
+import gguf
+import numpy as np
+import pytest
+
+from corral import FormatError, Unsupported
+from corral_engine.dequantize import _BY_GGUF, _TYPES, block_layout, dequantize, row_bytes
+
+
+@pytest.mark.parametrize("storage", sorted({*_TYPES, *_BY_GGUF} - {"F64"}))
+def test_equals_the_reference(storage: str) -> None:
+    weights, size = block_layout(storage)
+    data = np.random.default_rng(0).integers(0, 256, (16, 4 * size), dtype=np.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # random scales may be infinite
+        found = dequantize(data, storage, 4 * weights)
+        expected = gguf.quants.dequantize(data, gguf.GGMLQuantizationType[storage])
+    assert found.dtype == np.float32
+    assert np.array_equal(found.view(np.uint32), expected.reshape(found.shape).view(np.uint32)) or np.array_equal(
+        found, expected.reshape(found.shape), equal_nan=True
+    )
+
+
+def test_ragged_rows_and_unknown_types_are_refused() -> None:
+    with pytest.raises(FormatError, match="blocks of 32"):
+        row_bytes("Q4_0", 33)
+    with pytest.raises(FormatError, match="rows"):
+        dequantize(np.zeros(17, np.uint8), "Q4_0", 32)
+    with pytest.raises(Unsupported, match="Q9_9"):
+        row_bytes("Q9_9", 32)

@@ -1,0 +1,94 @@
+"""The runner keeps its contract, and what only this runner promises."""
+
+import asyncio
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from corral import ContextOverflow, EmbedJob, Job, RunnerDied, RunnerSettings, Unsupported, Weights
+from corral.testing.engine_contract import GREEDY, RunnerContract, collect, tokens_of
+from corral_engine.engine import CorralEngine
+from corral_engine.plugin import EngineConfig
+from corral_engine.runner import ThreadRunner
+
+
+class TestThreadRunner(RunnerContract):
+    @pytest.fixture
+    def engine(self) -> CorralEngine:
+        return CorralEngine(EngineConfig(kernels="numpy"))
+
+    @pytest.fixture
+    def weights(self, write: Callable[..., Weights]) -> Weights:
+        return write("llama")
+
+
+class TestQuantizedWithoutSpeculation(RunnerContract):
+    @pytest.fixture
+    def engine(self) -> CorralEngine:
+        return CorralEngine(EngineConfig(kernels="auto", speculation=0, kv_type_k="q8_0", kv_type_v="f16"))
+
+    @pytest.fixture
+    def weights(self, write: Callable[..., Any]) -> Weights:
+        weights: Weights = write("qwen2", storage="Q8_0")
+        return weights
+
+
+class TestEncoder:
+    """A model that only embeds."""
+
+    async def test_it_embeds_and_does_not_generate(self, write: Callable[..., Weights]) -> None:
+        runner = await CorralEngine(EngineConfig(kernels="numpy", prefill_chunk=40)).open(
+            write("bert"), RunnerSettings()
+        )
+        texts = [tuple(range(3, 3 + n)) for n in (1, 5, 17, 30, 100, 2)]
+        together = await runner.embed(EmbedJob(inputs=tuple(texts)))
+        alone = [(await runner.embed(EmbedJob(inputs=(text,))))[0] for text in texts]
+        assert list(together) == alone
+        assert {len(vector) for vector in together} == {64}
+        with pytest.raises(Unsupported, match="does not generate"):
+            await collect(runner, Job(token_ids=(3,)))
+        with pytest.raises(ContextOverflow):
+            await runner.embed(EmbedJob(inputs=(tuple([5] * 129),)))
+        await runner.close()
+
+
+async def test_a_fault_on_the_thread_ends_this_runner_with_a_reason(write: Callable[..., Weights]) -> None:
+    runner = await CorralEngine(EngineConfig(kernels="numpy")).open(write("llama"), RunnerSettings(n_parallel=2))
+    assert isinstance(runner, ThreadRunner)
+
+    def broken(batch: object, *, hidden: bool = False) -> None:
+        raise ZeroDivisionError
+
+    runner.scheduler.executor.run = broken  # type: ignore
+    jobs = [Job(token_ids=(3, 4)), Job(token_ids=(5, 6))]
+    results = await asyncio.gather(*(collect(runner, job) for job in jobs), return_exceptions=True)
+    assert [type(result) for result in results] == [RunnerDied, RunnerDied]
+    assert not runner.alive
+    with pytest.raises(RunnerDied, match="unexpectedly stopped"):
+        await collect(runner, jobs[0])
+    await runner.close()
+
+
+async def test_a_cancelled_load_leaves_nothing_behind(write: Callable[..., Weights]) -> None:
+    weights = write("llama")
+    opening = asyncio.ensure_future(CorralEngine(EngineConfig(kernels="numpy")).open(weights, RunnerSettings()))
+    await asyncio.sleep(0)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    weights.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("runner")]
+
+
+async def test_a_slow_reader_holds_up_nobody(write: Callable[..., Weights]) -> None:
+    runner = await CorralEngine(EngineConfig(kernels="numpy")).open(write("llama"), RunnerSettings(n_parallel=2))
+    job = Job(token_ids=(3, 4), options=GREEDY, max_tokens=200, num_ctx=128)
+    slow = runner.submit(job)
+    first = await anext(slow)
+    quick = await collect(runner, job)
+    rest = [event async for event in slow]
+    assert tokens_of([first, *rest]) == tokens_of(quick)
+    assert len(tokens_of(quick)) == 200
+    await runner.close()

@@ -1,0 +1,41 @@
+"""POST /api/pull and /api/push: the work is the source's."""
+
+from contextlib import aclosing
+
+from aiohttp import web
+
+from corral import BadRequest, CorralError, Progress
+from corral.kernel import Kernel
+from corral.server import KERNEL
+from corral_native_api.bodies import TransferBody
+from corral_native_api.names import required
+from corral_native_api.progress import Steps, report
+
+
+async def pull(request: web.Request, body: TransferBody) -> web.StreamResponse:
+    """Fetch a model from where its name says."""
+    kernel = request.app[KERNEL]
+    if not body.target.strip():
+        raise BadRequest("invalid model name", code="invalid_name")
+    ref = kernel.store.resolve(kernel.parse_ref(body.target))
+    steps = kernel.pull(ref, insecure=body.insecure)
+    return await report(request, steps, streaming=body.stream)
+
+
+async def push(request: web.Request, body: TransferBody) -> web.StreamResponse:
+    """Send a model to where its name says.  A wrong name is told in the stream, as in the reference."""
+    kernel, name = request.app[KERNEL], required(body.target)
+    return await report(request, _push(kernel, name, insecure=body.insecure), streaming=body.stream)
+
+
+async def _push(kernel: Kernel, name: str, *, insecure: bool) -> Steps:
+    try:
+        model = kernel.find(name)
+        source = kernel.sources[model.ref.source]
+    except CorralError:
+        yield Progress(status="retrieving manifest")
+        yield Progress(status="couldn't retrieve manifest")
+        raise
+    async with aclosing(source.push(model.ref, kernel.store, insecure=insecure)) as steps:
+        async for step in steps:
+            yield step

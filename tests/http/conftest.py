@@ -1,0 +1,78 @@
+"""The native dialect on the real store and doubles for the rest."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient
+
+import corral_embeddings.plugin
+import corral_modelfile.plugin
+import corral_native_api.plugin
+import corral_origin.plugin
+import corral_store.plugin
+from corral.kernel import Kernel
+from corral.testing.fake_weights import fake_weights
+from corral.testing.fixtures import *  # noqa: F403  fixtures are found by name
+from corral.testing.models import add_model
+
+
+@pytest.fixture
+def plugins() -> list[type]:
+    packages = (corral_embeddings, corral_modelfile, corral_native_api, corral_origin, corral_store)
+    return [package.plugin.Plugin for package in packages]
+
+
+@pytest.fixture
+def tables() -> dict[str, dict[str, Any]]:
+    return {"doubles": {"offer": ["loader", "tokenizer", "template", "engine", "source"]}}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    return {"store": "ollama", "models": str(tmp_path / "models")}
+
+
+class Api:
+    """Calls to one server; `post` checks nothing, `ok` wants a 200 and gives the JSON object."""
+
+    def __init__(self, client: TestClient, kernel: Kernel) -> None:
+        self.client, self.kernel = client, kernel
+
+    async def post(self, path: str, body: Any, **more: Any) -> ClientResponse:
+        return await self.client.post(f"/api/{path}", json=body, **more)
+
+    async def ok(self, path: str, body: Any, **more: Any) -> Any:
+        response = await self.post(path, {"stream": False, **body}, **more)
+        assert response.status == 200, await response.text()
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        return await response.json()
+
+    async def lines(self, path: str, body: Any) -> list[Any]:
+        response = await self.post(path, body)
+        assert response.status == 200, await response.text()
+        assert response.headers["Content-Type"] == "application/x-ndjson"
+        text = await response.text()
+        assert text.endswith("\n")
+        return [json.loads(line) for line in text.splitlines()]
+
+    async def error(self, path: str, body: Any, method: str = "POST") -> tuple[int, str]:
+        response = await self.client.request(method, f"/api/{path}", json=body)
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        found = await response.json()
+        assert list(found) == ["error"]
+        return response.status, found["error"]
+
+    async def add(self, name: str, template: str = "plain", **parts: Any) -> Any:
+        weights = fake_weights(**parts.pop("weights", {}))
+        return await add_model(self.kernel, name, weights, template=template, **parts)
+
+
+@pytest.fixture
+async def api(client: TestClient, kernel: Kernel) -> Api:
+    """A server with one model "m", which says "Hello!"."""
+    api = Api(client, kernel)
+    await api.add("m")
+    return api

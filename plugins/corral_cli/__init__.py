@@ -1,0 +1,1 @@
+"""Ollama's command line: every command is a client of the native API, here or elsewhere."""

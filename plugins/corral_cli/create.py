@@ -1,0 +1,131 @@
+"""`corral create`: read a Modelfile, upload the files it names, let the server build the model."""
+
+import argparse
+import hashlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corral import CorralError, JSONObject
+from corral_cli.command import ClientCommand
+from corral_cli.flags import switch
+
+if TYPE_CHECKING:
+    from corral_cli.client import Client
+    from corral_cli.progress import Progress
+    from corral_modelfile import LocalFiles, Modelfile
+
+_UPLOADS = 2  # at the same time
+
+
+class Create(ClientCommand):
+    """`corral create MODEL`."""
+
+    name, help = "create", "Create a model from a Modelfile"
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """A name, a Modelfile."""
+        super().configure(parser)
+        parser.add_argument("model", metavar="MODEL")
+        parser.add_argument("-f", "--file", metavar="FILE", help="the Modelfile (default: Modelfile in this folder)")
+        parser.add_argument("-q", "--quantize", metavar="TYPE", default="", help="quantize to this type (e.g. q4_K_M)")
+        parser.add_argument("--draft-quantize", metavar="TYPE", default="", help="quantize the DRAFT model")
+        switch(parser, "--experimental", help="not supported")
+
+    async def talk(self, client: "Client", args: argparse.Namespace) -> None:
+        """Check what can be checked here, upload, create."""
+        from corral_cli.progress import follow, progress
+        from corral_modelfile import files_for
+
+        if args.experimental:
+            raise CorralError("--experimental is not supported: create reads safetensors folders without it")
+        await check_name(client, args.model)
+        modelfile, folder = read(args.file)
+        for warning in modelfile.warnings:
+            print(warning)
+        with progress() as display:
+            display.show("gathering model components")
+            files = files_for(modelfile, folder)
+            if args.draft_quantize and not files.draft_files:
+                raise CorralError("--draft-quantize requires a DRAFT model")
+            if files.base and files.files:
+                display.show(f"warning: FROM {files.base} names a model, so {', '.join(files.files)} is not used")
+            body = await request(client, modelfile, files, display)
+            body |= {"model": args.model}
+            body |= {"quantize": args.quantize} if args.quantize else {}
+            body |= {"draft_quantize": args.draft_quantize} if args.draft_quantize else {}
+            await follow(client.stream("/api/create", body), display)
+
+
+async def check_name(client: "Client", name: str) -> None:
+    """Ask the server what it thinks of a name, before anything is uploaded for it.  Raises CorralError."""
+    from corral_cli.client import ServerError
+
+    try:
+        await client.show(name)
+    except ServerError as err:
+        if "invalid model name" in err.message:
+            raise CorralError(f"invalid model name: {name}") from err
+
+
+def read(file: str | None) -> tuple["Modelfile", Path]:
+    """The Modelfile and the folder its paths start from; `FROM .` where none was named and none is there."""
+    from corral_modelfile import parse
+
+    path = Path(file or "Modelfile")
+    try:
+        return parse(path.read_bytes()), path.parent
+    except FileNotFoundError as err:
+        if file:
+            raise CorralError("specified Modelfile wasn't found") from err
+        return parse("FROM .\n"), Path()
+    except OSError as err:
+        raise CorralError(f"{path}: {(err.strerror or str(err)).lower()}") from err
+
+
+async def request(client: "Client", modelfile: "Modelfile", files: "LocalFiles", display: "Progress") -> JSONObject:
+    """The body of `/api/create`, once every file it names is on the server."""
+    groups = {"files": files.files, "draft_files": files.draft_files, "adapters": files.adapters}
+    digests = await upload(client, (path for group in groups.values() for path in group.values()), display)
+    body: JSONObject = modelfile.fields()
+    if files.base:
+        body["from"] = files.base
+    for field, group in groups.items():
+        if group:
+            body[field] = {name: digests[path] for name, path in group.items()}
+    return body
+
+
+async def upload(client: "Client", paths: Iterable[Path], display: "Progress") -> Mapping[Path, str]:
+    """Send every file, two at a time; their digests.  Raises CorralError for the first that fails."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    slots = asyncio.Semaphore(_UPLOADS)
+    digests: dict[Path, str] = {}
+
+    async def send(path: Path) -> None:
+        async with slots:
+            size = path.stat().st_size
+            digest = digests[path] = await asyncio.to_thread(digest_of, path)
+
+            def sent(n_bytes: int) -> None:
+                loop.call_soon_threadsafe(display.copying, digest, size, n_bytes)
+
+            await client.upload(digest, path, sent)
+            display.copying(digest, size, size)
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            for path in dict.fromkeys(paths):
+                tasks.create_task(send(path))
+    except* (CorralError, OSError) as failures:
+        first = failures.exceptions[0]
+        raise first if isinstance(first, CorralError) else CorralError(str(first)) from None
+    return digests
+
+
+def digest_of(path: Path) -> str:
+    """`sha256:<hex>` of a file's content."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

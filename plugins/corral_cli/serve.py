@@ -1,0 +1,57 @@
+"""`corral serve`: listen until a signal, then end what streams, unload, leave."""
+
+import argparse
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from corral import CorralError
+from corral_cli.flags import SERVER_VARIABLES, describe
+
+if TYPE_CHECKING:
+    from corral.kernel import Kernel
+
+
+class Serve:
+    """`corral serve`.  The log is on stderr; nothing is printed on stdout."""
+
+    name, help = "serve", "Start the server"
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """No arguments: the host comes from the configuration."""
+        describe(parser, self.help, SERVER_VARIABLES)
+
+    async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
+        """Serve until SIGINT or SIGTERM; a second one ends the process at once."""
+        import asyncio
+        from contextlib import AsyncExitStack
+
+        from corral.config import split_host
+        from corral.log import get_logger
+        from corral.server import serving
+        from corral_cli.interrupt import on_signal
+        from corral_cli.logs import start_log
+
+        start_log(kernel)
+        _, host, port, _ = split_host(kernel.config.kernel.host)
+        loop, stopping = asyncio.get_running_loop(), asyncio.Event()
+
+        def stop() -> None:
+            if stopping.is_set():
+                os._exit(1)
+            loop.call_soon_threadsafe(stopping.set)
+
+        with on_signal(stop, signal.SIGINT, signal.SIGTERM):
+            async with AsyncExitStack() as stack:
+                await stack.enter_async_context(kernel.live())
+                try:
+                    addresses = await stack.enter_async_context(serving(kernel, host, port))
+                except OSError as err:
+                    reason = (os.strerror(err.errno) if err.errno else str(err)).lower()
+                    shown = f"[{host}]" if ":" in host else host
+                    raise CorralError(f"listen tcp {shown}:{port}: bind: {reason}") from err
+                log = get_logger("serve")
+                log.info("server.started", addresses=[f"{name}:{number}" for name, number in addresses])
+                await stopping.wait()
+                log.info("server.stopped")
+        return 0

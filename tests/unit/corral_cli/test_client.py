@@ -1,0 +1,104 @@
+"""The client: NDJSON, errors in the reference's shapes, ending a stream early."""
+
+import asyncio
+from contextlib import aclosing
+
+import pytest
+
+from corral import CorralError
+from corral_cli.client import Client, ServerError, Unreachable
+
+from .conftest import FakeServer, Refusal
+
+
+async def test_json_errors_are_the_servers_text(server: FakeServer) -> None:
+    server.replies["POST /api/show"] = Refusal(404, "model 'x:latest' not found")
+    with pytest.raises(ServerError, match=r"^model 'x:latest' not found$") as caught:
+        await Client(server.address).show("x")
+    assert caught.value.status == 404
+
+
+async def test_a_stream_refused_at_once_names_the_status(server: FakeServer) -> None:
+    server.replies["POST /api/create"] = Refusal(400, "invalid model name")
+    with pytest.raises(ServerError, match=r"^400 Bad Request: invalid model name$"):
+        await anext(Client(server.address).stream("/api/create", {}))
+
+
+async def test_an_error_inside_a_stream_is_its_text(server: FakeServer) -> None:
+    server.replies["POST /api/pull"] = [{"status": "pulling manifest"}, {"error": "file does not exist"}]
+    seen = []
+
+    async def read() -> None:
+        async with aclosing(Client(server.address).stream("/api/pull", {})) as answers:
+            seen.append(await anext(answers))
+            await anext(answers)
+
+    with pytest.raises(ServerError, match=r"^file does not exist$"):
+        await read()
+    assert seen == [{"status": "pulling manifest"}]
+
+
+async def test_an_empty_answer_is_an_empty_object(server: FakeServer) -> None:
+    server.replies["POST /api/copy"] = None
+    assert await Client(server.address).post("/api/copy", {}) == {}
+
+
+async def test_the_agent_is_an_ollama(server: FakeServer) -> None:
+    server.replies["GET /api/tags"] = {"models": []}
+    await Client(server.address).get("/api/tags")
+    assert all(agent.startswith("ollama/") and "corral/" in agent for agent in server.agents)
+
+
+async def test_nobody_listens() -> None:
+    client = Client("127.0.0.1:1")
+    assert not await client.is_up()
+    with pytest.raises(Unreachable, match=r"^GET http://127\.0\.0\.1:1/api/tags: connection refused$"):
+        await client.get("/api/tags")
+
+
+async def test_an_answer_that_is_no_json(server: FakeServer) -> None:
+    server.replies["GET /api/tags"] = ["not an object"]
+    with pytest.raises(CorralError, match="not an object"):
+        await Client(server.address).get("/api/tags")
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "port", "prefix", "is_local"),
+    [
+        ("", "127.0.0.1", 11434, "", True),
+        (":1234", "127.0.0.1", 1234, "", True),
+        ("0.0.0.0", "127.0.0.1", 11434, "", True),
+        ("[::]:5", "::1", 5, "", True),
+        ("https://example.com/ollama/", "example.com", 443, "/ollama", False),
+        ("localhost:99", "localhost", 99, "", True),
+    ],
+)
+def test_addresses(address: str, host: str, port: int, prefix: str, is_local: bool) -> None:
+    client = Client(address)
+    assert (client.host, client.port, client.prefix, client.is_local) == (host, port, prefix, is_local)
+
+
+async def test_leaving_a_stream_ends_the_request() -> None:
+    """The server sees the connection end while it is still sending; nothing waits for a thread."""
+    gone = asyncio.Event()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + b'{"response":"a"}\n')
+        await writer.drain()
+        while await reader.read(1024):
+            pass
+        gone.set()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with aclosing(Client(f"127.0.0.1:{port}").stream("/api/generate", {})) as answers:
+            assert await anext(answers) == {"response": "a"}
+            waiting = asyncio.ensure_future(anext(answers))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+        async with asyncio.timeout(5):
+            await gone.wait()

@@ -1,0 +1,48 @@
+"""Embeddings: from texts to vectors, whichever dialect asked.
+
+Dialects reach it as `kernel.service("corral_embedder")`.  Pooling follows the model's own description (mean, first
+or last token); normalisation and shortening are those of https://sbert.net (Matryoshka: cut, then normalise again).
+"""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from corral import JSONObject, Usage, Value, hookspec
+
+
+class EmbedRequest(Value, frozen=True):
+    """Texts (or token ids) to embed.  `dimensions` 0 keeps the model's size; `keep_alive_s` as in ChatRequest."""
+
+    model: str
+    inputs: Sequence[str | tuple[int, ...]] = ()
+    truncate: bool = True
+    dimensions: int = 0
+    normalize: bool = True
+    overrides: JSONObject = {}
+    keep_alive_s: float | None = None
+
+
+class EmbedResult(Value, frozen=True):
+    """One vector an input, in input order; `prompt_tokens` is the sum over the inputs."""
+
+    vectors: tuple[tuple[float, ...], ...]
+    prompt_tokens: int
+    usage: Usage
+
+
+class Embedder(Protocol):
+    """What the hook offers."""
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """Raises BadRequest: an input is longer than the context and may not be cut, or a vector is not finite."""
+
+
+class EmbedderHooks:
+    """The hook this plugin publishes."""
+
+    @hookspec(firstresult=True)
+    def corral_embedder(self) -> Embedder | None:
+        """The one embedder; called by dialects on the event loop, once a request."""
+
+
+__all__ = ["EmbedRequest", "EmbedResult", "Embedder", "EmbedderHooks"]

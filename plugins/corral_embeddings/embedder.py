@@ -1,0 +1,65 @@
+"""Lease the model, encode and cut the inputs, run them as one batch, normalise."""
+
+import math
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from corral import AdapterSpec, BadRequest, EmbedJob, Tokenizer, Usage
+from corral.options import resolve_options
+from corral_embeddings import EmbedRequest, EmbedResult
+
+if TYPE_CHECKING:
+    from corral.kernel import Kernel
+
+
+class PoolEmbedder:
+    """The embedder over the kernel's model pool."""
+
+    def __init__(self, kernel: "Kernel") -> None:
+        self.kernel = kernel
+
+    async def embed(self, request: EmbedRequest) -> EmbedResult:
+        """One vector an input, normalised and shortened as asked.  Raises BadRequest, ModelNotFound, Unsupported."""
+        began = time.perf_counter_ns()
+        pipeline = self.kernel.pipeline
+        model = self.kernel.find(request.model)
+        description = await pipeline.describe(model)
+        limit = pipeline.context_length(resolve_options(model.parameters, request.overrides), description)
+        async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
+            load_ns = time.perf_counter_ns() - began
+            inputs = tuple(
+                encode(resident.tokenizer, text, limit, truncate=request.truncate) for text in request.inputs
+            )
+            adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
+            job = EmbedJob(inputs=inputs, adapters=adapters)
+            raw = await resident.required_runner.embed(job) if inputs else ()
+        vectors = tuple(finish(vector, request.dimensions, normalize=request.normalize) for vector in raw)
+        count = sum(map(len, inputs))
+        usage = Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began)
+        return EmbedResult(vectors=vectors, prompt_tokens=count, usage=usage)
+
+
+def encode(tokenizer: Tokenizer, text: str | Sequence[int], limit: int, *, truncate: bool) -> tuple[int, ...]:
+    """Token ids of one input, at most `limit`; a long one is cut at its end, before the EOS the tokenizer adds."""
+    token_ids = tokenizer.encode(text, add_special=True) if isinstance(text, str) else list(text)
+    if len(token_ids) <= limit:
+        return tuple(token_ids)
+    if not truncate:
+        raise BadRequest("the input length exceeds the context length")
+    if limit - int(tokenizer.adds_bos) - int(tokenizer.adds_eos) <= 0:
+        raise BadRequest("input after truncation exceeds maximum context length")
+    end = token_ids[-1:] if tokenizer.adds_eos and isinstance(text, str) else []
+    return tuple(token_ids[: limit - len(end)] + end)
+
+
+def finish(vector: Sequence[float], dimensions: int, *, normalize: bool) -> tuple[float, ...]:
+    """The first `dimensions` components (0: all) at unit length; a zero vector stays zero.
+
+    Raises BadRequest for NaN and Inf.
+    """
+    if not all(map(math.isfinite, vector)):
+        raise BadRequest("embedding contains NaN or Inf values")
+    short = vector[:dimensions] if 0 < dimensions < len(vector) else vector
+    norm = math.sqrt(math.fsum(x * x for x in short)) if normalize else 0.0
+    return tuple(x / norm for x in short) if norm else tuple(short)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from corral import Command, CorralError, __version__, config
-from corral.arguments import Parser, PlainParser
 from corral.errors import ConfigError, PluginError
 from corral.kernel import Kernel
 
@@ -37,16 +36,21 @@ class PluginsCommand:
 
 def run(argv: Sequence[str]) -> int:
     """Run one command line; the exit code."""
-    early = PlainParser(add_help=False, allow_abbrev=False)
+    early = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     early.add_argument("--config", type=Path)
-    known, rest = early.parse_known_args(argv)
+    try:
+        known, rest = early.parse_known_args(argv)
+    except argparse.ArgumentError as err:
+        raise CorralError(f"flag needs an argument: --config ({err.message})") from err
     kernel = Kernel(config.load(known.config))
+    grammar = getattr(kernel.plugins.manager.hook, "corral_command_parser", lambda: None)  # the command line plugin's
+    parser_class: type[argparse.ArgumentParser] = grammar() or argparse.ArgumentParser
     commands: dict[str, Command] = {**kernel.commands, "plugins": PluginsCommand()}
     about = f"Corral {__version__}: run language models on your own machine."
-    parser = Parser(prog="corral", description=about, allow_abbrev=False)
+    parser = parser_class(prog="corral", description=about, allow_abbrev=False)
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: ~/.config/corral)")
     parser.add_argument("-v", "--version", action="store_true", help="show the version and exit")
-    subparsers = parser.add_subparsers(title="Commands", metavar="COMMAND", dest="command", parser_class=Parser)
+    subparsers = parser.add_subparsers(title="Commands", metavar="COMMAND", dest="command", parser_class=parser_class)
     for command in commands.values():
         listed: dict[str, Any] = (
             {"help": command.help} if command.help else {}

@@ -1,9 +1,12 @@
 """The plugin: Ollama's commands, in its order."""
 
+import argparse
 from collections.abc import Iterable
 
 from corral import Command, Settings, hookimpl
+from corral_cli import hookspecs
 from corral_cli.about import Account, Help, Version
+from corral_cli.arguments import Parser
 from corral_cli.command import Alias
 from corral_cli.create import Create
 from corral_cli.models import Copy, ListLoaded, ListModels, Remove, Show, Stop
@@ -20,6 +23,16 @@ class Plugin:
 
     def __init__(self, config: Config) -> None:
         self.config = config
+
+    @hookimpl
+    def corral_hookspecs(self) -> Iterable[type]:
+        """`corral_command_parser`."""
+        yield hookspecs.Hooks
+
+    @hookimpl(trylast=True)
+    def corral_command_parser(self) -> type[argparse.ArgumentParser]:
+        """The reference's grammar and its words for mistakes."""
+        return Parser
 
     @hookimpl
     def corral_commands(self) -> Iterable[Command]:

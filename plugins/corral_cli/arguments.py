@@ -1,4 +1,4 @@
-"""The command line's grammar: flags anywhere before `--`, and one-line errors in the reference's words."""
+"""The grammar of the command line: flags anywhere before `--`, and one-line errors in the reference's words."""
 
 import argparse
 import difflib

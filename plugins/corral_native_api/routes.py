@@ -7,10 +7,10 @@ import msgspec
 from aiohttp import web
 
 from corral import Handler
+from corral.decoding import Decoder, read_body
 from corral.kernel import Kernel
 from corral_native_api import account, blobs, bodies, chat, create, embed, generate, models, show, tokens, transfer
 from corral_native_api.chunks import reply
-from corral_native_api.decoding import Decoder, read_body
 
 T = TypeVar("T", bound=msgspec.Struct)
 

@@ -12,7 +12,7 @@ from corral.config import Config
 from corral.errors import PluginError
 from corral.kernel import Kernel
 from corral.plugins import Found
-from corral.server import build_app
+from corral.server import build_app, sse
 
 SEEN = web.RequestKey("seen", tuple[str, ...])
 
@@ -95,3 +95,8 @@ def test_providers_are_kept_by_name_in_order_of_boot(hook: str, kind: str) -> No
     kernel = Kernel(Config(), [plugin("a", **{hook: [named("z"), named("y")]}), plugin("b", **{hook: [named("x")]})])
     kernel.plugins.require()
     assert list(getattr(kernel, kind)) == ["z", "y", "x"]
+
+
+def test_a_server_sent_event() -> None:
+    assert sse(b"{}") == b"data: {}\n\n"
+    assert sse(b"{}", "ping") == b"event: ping\ndata: {}\n\n"

@@ -1,4 +1,4 @@
-"""From bytes to one typed body, as leniently as clients of the reference expect.
+"""From the bytes of a request to one typed body, for every dialect, as leniently as clients of the reference expect.
 
 Keys match in any case, null counts as absent, unknown keys are ignored, and only the first JSON value is read.
 """
@@ -11,7 +11,8 @@ from typing import Any, Generic, NoReturn, TypeVar, get_args
 import msgspec
 from aiohttp import web
 
-from corral import JSON, BadRequest
+from corral.errors import BadRequest
+from corral.types import JSON
 
 T = TypeVar("T", bound=msgspec.Struct)
 _MISSING = "missing request body"
@@ -34,7 +35,7 @@ async def read_body(request: web.Request, limit_bytes: int) -> bytes:
     async for chunk in chunks(request):
         size += len(chunk)
         if size > limit_bytes:
-            raise BadRequest(f"the request body is larger than {limit_bytes} bytes (native_api.max_body_bytes)")
+            raise BadRequest(f"the request body is larger than {limit_bytes} bytes (max_body_bytes of the dialect)")
         parts.append(chunk)
     return b"".join(parts)
 

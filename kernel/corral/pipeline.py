@@ -79,11 +79,11 @@ class Pipeline:
                     yield piece
 
     async def render_only(self, request: types.ChatRequest) -> types.Rendered:
-        """The prompt that `chat` would run."""
+        """The prompt that `chat` would run, whole where `chat` would refuse it for its length."""
         model = self.kernel.find(request.model)
         ready, what = await self.prepare(request, model)
         async with self.tokenizer(model) as tokenizer:
-            return (await asyncio.to_thread(render, ready, what, tokenizer))[0]
+            return (await asyncio.to_thread(render, ready, what, tokenizer, runs=False))[0]
 
     @asynccontextmanager
     async def tokenizer(self, model: types.StoredModel) -> AsyncIterator[protocols.Tokenizer]:

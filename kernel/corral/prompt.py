@@ -23,10 +23,13 @@ def conversation(request: ChatRequest, model: StoredModel) -> tuple[Message, ...
     return (*head, *(model.messages if request.context is None else ()), *own)
 
 
-def render(request: ChatRequest, what: Description, tokenizer: Tokenizer) -> tuple[Rendered, Conversation]:
+def render(
+    request: ChatRequest, what: Description, tokenizer: Tokenizer, *, runs: bool = True
+) -> tuple[Rendered, Conversation]:
     """The prompt as text and tokens, cut to the context as the request allows, and what was rendered.
 
-    Messages go first, oldest first; then tokens.  Raises ContextOverflow, and whatever the template raises.
+    Messages go first, oldest first; then tokens, unless it is only to be shown (`runs` is false).  Raises
+    ContextOverflow, and whatever the template raises.
     """
     options, template = request.options, what.template
     may_cut = request.truncate and not request.strict_context
@@ -41,17 +44,21 @@ def render(request: ChatRequest, what: Description, tokenizer: Tokenizer) -> tup
         text = request.prompt or ""
     else:
         everything = conversation(request, what.model)
+        texts: dict[int, str] = {}  # by the number of messages: rendering may be slow, and most chats fit at once
 
         def count(messages: tuple[Message, ...]) -> int:
-            return len(_encode(tokenizer, template.render(replace(frame, messages=messages)), bos))
+            texts[len(messages)] = template.render(replace(frame, messages=messages))
+            return len(_encode(tokenizer, texts[len(messages)], bos))
 
         kept = drop_oldest(everything, options.num_ctx, count) if may_cut and len(everything) > 1 else everything
         full = count(everything) if len(kept) < len(everything) else 0
         frame = replace(frame, messages=kept)
-        text = template.render(frame)
+        text = texts[len(kept)] if len(kept) in texts else template.render(frame)
     token_ids = [*(request.context or ()), *(request.prompt_token_ids or _encode(tokenizer, text, bos))]
     keep = options.num_keep + int(tokenizer.adds_bos and options.num_keep >= 0)
-    fitting = fit(token_ids, options.num_ctx, keep, may_cut=may_cut, may_shift=request.shift)
+    fitting = tuple(token_ids)
+    if runs:
+        fitting = fit(token_ids, options.num_ctx, keep, may_cut=may_cut, may_shift=request.shift)
     before = max(full, len(token_ids))
     truncated = Truncated(prompt_tokens=before, kept_tokens=len(fitting)) if len(fitting) < before else None
     return Rendered(text=text, token_ids=fitting, truncated=truncated), frame
@@ -70,6 +77,8 @@ def drop_oldest(
         gone = set(droppable[:n])
         return tuple(message for i, message in enumerate(messages) if i not in gone)
 
+    if count(without(0)) <= limit:
+        return without(0)
     # the count falls as n grows, so the smallest n that fits is found in a few renderings
     return without(bisect_left(range(len(droppable)), True, key=lambda n: count(without(n)) <= limit))
 

@@ -7,11 +7,23 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from corral import ChatRequest, Generate, Interceptor, Message, Piece, Pieces, Settings, Unsupported, hookimpl
+from corral import (
+    ChatRequest,
+    ContextOverflow,
+    Generate,
+    Interceptor,
+    Message,
+    Piece,
+    Pieces,
+    Settings,
+    Unsupported,
+    hookimpl,
+)
 from corral.kernel import Kernel
 from corral.testing.doubles import Plugin as Doubles
 from corral.testing.fake_weights import fake_weights
 from corral.testing.models import add_model
+from corral.testing.plain_templates import PlainTemplate
 
 
 async def collect(kernel: Kernel, request: ChatRequest) -> tuple[str, Piece]:
@@ -134,3 +146,20 @@ async def test_too_long_a_chat_drops_the_oldest_and_reports_it(kernel: Kernel, d
     assert "a" * 20 not in rendered.text
     assert rendered.truncated is not None
     assert rendered.truncated.prompt_tokens > rendered.truncated.kept_tokens
+
+
+async def test_a_prompt_is_shown_whole_where_it_would_be_refused(kernel: Kernel, doubles: Doubles) -> None:
+    await add_model(kernel, "m", fake_weights())
+    request = ChatRequest(model="m", messages=user("x" * 50), overrides={"num_ctx": 10}, truncate=False)
+    assert "x" * 50 in (await kernel.pipeline.render_only(request)).text
+    with pytest.raises(ContextOverflow):
+        await collect(kernel, request)
+
+
+async def test_a_chat_that_fits_is_rendered_once(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    await add_model(kernel, "m", fake_weights())
+    plain, renderings = PlainTemplate.render, []
+    monkeypatch.setattr(PlainTemplate, "render", lambda *args: renderings.append(1) or plain(*args))
+    messages = tuple(Message(role="user", content=letter) for letter in "abcdef")
+    await collect(kernel, ChatRequest(model="m", messages=messages))
+    assert len(renderings) == 1

@@ -9,8 +9,7 @@ from corral import JSONObject
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.progress import Progress as Display
-    from rich.progress import Task, TaskID
+    from rich.progress import Progress as Display, Task, TaskID
 
 
 class Progress(Protocol):

@@ -1,8 +1,7 @@
 """One generation: its tokens, its place in the KV cache, and what becomes of each sampled token."""
 
 import time
-from collections.abc import Callable
-from collections.abc import Sequence as Items
+from collections.abc import Callable, Sequence as Items
 from typing import Protocol
 
 import numpy as np

@@ -44,8 +44,7 @@ class BytePairSegmenter:
 
 
 def _pipeline(index: dict[str, int], merges: Sequence[str], rules: PreTokenizer) -> "Pipeline":
-    from tokenizers import Regex
-    from tokenizers import Tokenizer as Pipeline
+    from tokenizers import Regex, Tokenizer as Pipeline
     from tokenizers.pre_tokenizers import ByteLevel, Sequence, Split
 
     pairs = split_pairs(merges)

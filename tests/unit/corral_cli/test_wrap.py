@@ -1,7 +1,6 @@
 """Word wrap and the statistics."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from corral_cli.statistics import summary
 from corral_cli.wrap import WordWrap

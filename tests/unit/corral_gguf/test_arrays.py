@@ -3,8 +3,7 @@
 import struct
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from corral_gguf.arrays import Array, encode_strings, string_starts
 from corral_gguf.constants import ValueType

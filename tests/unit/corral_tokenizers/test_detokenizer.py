@@ -1,8 +1,7 @@
 """Streams: stop strings against a plain search, and broken characters."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from corral_tokenizers.detokenizer import StreamDetokenizer, decode_bytes
 from corral_tokenizers.pieces import Pieces, to_bytes

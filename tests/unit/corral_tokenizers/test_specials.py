@@ -1,8 +1,7 @@
 """Special tokens are found as by searching the longest first, one after the other."""
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from corral_tokenizers.roles import CONTROL, NORMAL, UNKNOWN, USER_DEFINED, Roles
 from corral_tokenizers.specials import Finder, Specials

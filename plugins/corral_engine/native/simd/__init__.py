@@ -91,7 +91,6 @@ from corral_engine.native.simd.scalars import (
     load_i64 as load_i64,
     load_u8 as load_u8,
     load_u16 as load_u16,
-    short_mantissa as short_mantissa,
     store_f32 as store_f32,
     store_i32 as store_i32,
     store_i64 as store_i64,

@@ -118,6 +118,8 @@ async def _generate(request: types.ChatRequest, *, what: Description, resident: 
                     yield types.Piece(prompt_logprobs=_logprobs(event.logprobs, tokenizer))
                 prompt_ns = time.perf_counter_ns() - began - event.queue_ns
                 usage = replace(usage, cached_tokens=event.cached_tokens, queue_ns=event.queue_ns, prompt_ns=prompt_ns)
+                if request.tells_prompt:
+                    yield types.Piece(prompt_usage=usage)
             elif isinstance(event, runners.DoneEvent):
                 reason = event.reason
                 usage = replace(usage, drafted_tokens=event.drafted_tokens, accepted_tokens=event.accepted_tokens)

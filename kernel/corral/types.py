@@ -227,6 +227,7 @@ class ChatRequest(Value, frozen=True):
     strict_context: bool = False  # too long a prompt is an error, never cut (the /v1 dialects)
     needs: tuple[str, ...] = ()  # capabilities the dialect requires beyond what the request implies
     cache_key: str = ""  # requests with different keys never share cached prefixes
+    tells_prompt: bool = False  # pieces with `prompt_usage` come while the prompt is evaluated
 
 
 class TokenLogprob(Value, frozen=True):
@@ -261,7 +262,10 @@ class Truncated(Value, frozen=True):
 
 
 class Piece(Value, frozen=True):
-    """A part of an answer.  The last one carries `done_reason` ("stop", "length", "shutdown") and `usage`."""
+    """A part of an answer.  The last one carries `done_reason` ("stop", "length", "shutdown") and `usage`.
+
+    `prompt_usage` is what is known of the prompt before the first token (`ChatRequest.tells_prompt`).
+    """
 
     text: str = ""
     thinking: str = ""
@@ -271,6 +275,7 @@ class Piece(Value, frozen=True):
     done_reason: str | None = None
     stop_text: str = ""
     usage: Usage | None = None
+    prompt_usage: Usage | None = None
     context: tuple[int, ...] | None = None
     truncated: Truncated | None = None
 

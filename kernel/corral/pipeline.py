@@ -108,10 +108,13 @@ async def _generate(request: types.ChatRequest, *, what: Description, resident: 
     rendered, frame = await asyncio.to_thread(render, request, what, tokenizer)
     parser = None if request.raw else what.template.parser(frame, rendered.text)
     stream = tokenizer.stream(request.options.stop)
+    job = _job(request, what, rendered, resident, parser)
+    if request.tools:
+        job = replace(job, constraint=what.template.constrain(frame, request.constraint, request.tool_choice))
     output: list[int] = []
     usage = types.Usage(prompt_tokens=len(rendered.token_ids), load_ns=load_ns)
-    began, repeats, reason = time.perf_counter_ns(), 0, "stop"
-    async with aclosing(runner.submit(_job(request, what, rendered, resident, parser))) as events:
+    began, repeats, calls, reason = time.perf_counter_ns(), 0, 0, "stop"
+    async with aclosing(runner.submit(job)) as events:
         async for event in events:
             if isinstance(event, runners.PrefillEvent):
                 if event.logprobs:
@@ -129,8 +132,10 @@ async def _generate(request: types.ChatRequest, *, what: Description, resident: 
                     output.append(token_id)
                 text = "".join(map(stream.push, event.token_ids))
                 for piece in _parse(parser, text, _logprobs(event.logprobs, tokenizer)):
+                    calls += len(piece.tool_calls)
                     yield piece
-                if stream.stopped_by is not None or repeats >= REPEAT_LIMIT:
+                enough = 0 < request.max_tool_calls <= calls
+                if enough or stream.stopped_by is not None or repeats >= REPEAT_LIMIT:
                     break
     for piece in [*_parse(parser, stream.flush(), ()), *(parser.finish() if parser else ())]:
         yield piece

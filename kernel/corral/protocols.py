@@ -195,7 +195,8 @@ class Template(Protocol):
     """A compiled chat template.  `capabilities` are of "tools", "insert", "thinking".
 
     `render` raises BadRequest when the template refuses the conversation.  `parser` reads the answer to `prompt`: tool
-    calls only with tools, thinking only when thinking is on.
+    calls only with tools, thinking only when thinking is on.  `constrain` is what an answer must match that calls tools
+    as `tool_choice` says or matches `content`; it raises Unsupported when such calls cannot be enforced.
     """
 
     @property
@@ -204,6 +205,9 @@ class Template(Protocol):
     def capabilities(self) -> frozenset[str]: ...
     def render(self, conversation: Conversation) -> str: ...
     def parser(self, conversation: Conversation, prompt: str) -> OutputParser: ...
+    def constrain(
+        self, conversation: Conversation, content: types.Constraint | None, tool_choice: str
+    ) -> types.Constraint | None: ...
 
 
 class TemplateEngine(Protocol):

@@ -7,7 +7,7 @@ tool.
 import json
 from collections.abc import Iterable
 
-from corral import BadRequest, Conversation, Message, ModelInfo, Piece, StoredModel, ToolCall
+from corral import BadRequest, Constraint, Conversation, Message, ModelInfo, Piece, StoredModel, ToolCall
 
 WORDS = frozenset({"tools", "insert", "thinking"})
 
@@ -45,6 +45,13 @@ class PlainTemplate:
     def parser(self, conversation: Conversation, prompt: str) -> "PlainParser":
         """Thinking only when it is on, calls only when there are tools."""
         return PlainParser(thinking=bool(conversation.think), tools={tool.name for tool in conversation.tools})
+
+    def constrain(self, conversation: Conversation, content: Constraint | None, tool_choice: str) -> Constraint | None:
+        """A grammar that says what it was made from; None when everything is allowed."""
+        if tool_choice == "auto" and content is None:
+            return None
+        names = ",".join(tool.name for tool in conversation.tools)
+        return Constraint(kind="lark", source=f"{tool_choice} of {names} or {content.kind if content else None}")
 
 
 def _line(message: Message) -> str:

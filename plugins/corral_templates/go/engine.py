@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from corral import BadRequest, Conversation, ModelInfo, OutputParser, StoredModel
+from corral import BadRequest, Constraint, Conversation, ModelInfo, OutputParser, StoredModel
 from corral_templates.go.functions import FUNCTIONS
 from corral_templates.go.nodes import Tree
 from corral_templates.go.parser import parse
@@ -11,6 +11,7 @@ from corral_templates.go.rendering import complete, render
 from corral_templates.go.scan import identifiers, think_tags, tool_tag
 from corral_templates.output.choice import Style, parser_for
 from corral_templates.output.family import OutputFamily
+from corral_templates.output.forcing import constrain
 from corral_templates.select import choose_for
 
 
@@ -48,6 +49,10 @@ class GoTemplate:
     def parser(self, conversation: Conversation, prompt: str) -> OutputParser:
         """How to read the answer to `prompt`."""
         return parser_for(self.style, conversation, prompt)
+
+    def constrain(self, conversation: Conversation, content: Constraint | None, tool_choice: str) -> Constraint | None:
+        """What the answer must match so that tools are called as asked."""
+        return constrain(self.style, conversation, content, tool_choice)
 
 
 class GoEngine:

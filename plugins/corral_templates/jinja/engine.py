@@ -4,12 +4,13 @@ from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from corral import BadRequest, Conversation, Message, ModelInfo, OutputParser, StoredModel
+from corral import BadRequest, Constraint, Conversation, Message, ModelInfo, OutputParser, StoredModel
 from corral_templates.jinja import inputs
 from corral_templates.jinja.process import RenderProcess
 from corral_templates.messages import size_chars, with_image_tags, without_system
 from corral_templates.output.choice import Style, parser_for
 from corral_templates.output.family import OutputFamily
+from corral_templates.output.forcing import constrain
 from corral_templates.select import choose_for, jinja_capabilities
 
 if TYPE_CHECKING:
@@ -102,6 +103,10 @@ class JinjaTemplate:
     def parser(self, conversation: Conversation, prompt: str) -> OutputParser:
         """How to read the answer to `prompt`."""
         return parser_for(self.style, conversation, prompt)
+
+    def constrain(self, conversation: Conversation, content: Constraint | None, tool_choice: str) -> Constraint | None:
+        """What the answer must match so that tools are called as asked."""
+        return constrain(self.style, conversation, content, tool_choice)
 
 
 class JinjaEngine:

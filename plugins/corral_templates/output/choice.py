@@ -22,6 +22,7 @@ class Style:
         own = self.family.think_tags if self.family else None
         self.think_tags = own if own and own[1] in source else think_tags
         self.tool_tag = tool_tag
+        self.arguments_key = "parameters" if '"parameters"' in source and '"arguments"' not in source else "arguments"
 
     @property
     def thinks(self) -> bool:

@@ -1,0 +1,86 @@
+"""The fields that have a grammar of their own: thinking, tools, output format, sampling."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from corral import JSON, BadRequest, Constraint, JSONObject, Think, Tool
+from corral.log import get_logger
+from corral_anthropic_api.blocks import MAX_ITEMS
+from corral_anthropic_api.bodies import MessagesBody, ToolBody, ToolChoiceBody
+
+_THINKING = {"enabled": True, "disabled": False}
+_EFFORTS = {"low": "low", "medium": "medium", "high": "high", "max": "max", "xhigh": "high"}
+
+
+class _Schema(msgspec.Struct, frozen=True):
+    """What of a tool's schema must have a certain type, whatever else it says."""
+
+    type: str | list[str] | None = None
+    properties: dict[str, JSON] | None = None
+    required: list[str] | None = None
+
+
+def think(body: MessagesBody) -> Think | None:
+    """`thinking` decides; when it leaves the question open, `output_config.effort` does."""
+    said = _THINKING.get(body.thinking.type)
+    return said if said is not None else _EFFORTS.get(body.output_config.effort.strip().lower())
+
+
+def tools(bodies: Sequence[ToolBody], choice: ToolChoiceBody) -> tuple[Tool, ...]:
+    """The functions the model may call, none when it must not.  Raises BadRequest for a bad schema.
+
+    Anthropic's own tools are functions without a schema; its web search is left out, because nothing here searches.
+    """
+    if len(bodies) > MAX_ITEMS:
+        raise BadRequest(f"{len(bodies)} tools; at most {MAX_ITEMS} are served")
+    own = [body for body in bodies if not body.type.startswith("web_search")]
+    if len(own) < len(bodies):
+        get_logger("anthropic_api").warning("tool.ignored", type="web_search")
+    offered = tuple(Tool(name=body.name, description=body.description, parameters=_schema(body)) for body in own)
+    return () if choice.type == "none" else offered
+
+
+def tool_choice(choice: ToolChoiceBody, offered: Sequence[Tool]) -> str:
+    """Whether a tool must be called: "auto", "required", or the tool's name.  Raises BadRequest for one not offered."""
+    if choice.type == "any":
+        return "required"
+    if choice.type != "tool":
+        return "auto"
+    if all(tool.name != choice.name for tool in offered):
+        raise BadRequest(f'tool_choice names the tool "{choice.name[:200]}", which is not among the tools')
+    return choice.name
+
+
+def _schema(body: ToolBody) -> JSONObject:
+    schema = body.input_schema
+    if schema is None:
+        return {}
+    try:
+        msgspec.convert(schema, _Schema)
+    except msgspec.ValidationError as err:
+        raise BadRequest(f'invalid input_schema for tool "{body.name}": {err}') from err
+    return dict(schema)
+
+
+def constraint(body: MessagesBody) -> Constraint | None:
+    """`output_config.format`, or its older spelling `output_format`: a JSON schema for the answer."""
+    wanted = body.output_config.format or body.output_format
+    if wanted is None:
+        return None
+    schema = wanted.get("schema")
+    if wanted.get("type") != "json_schema" or not isinstance(schema, dict):
+        raise BadRequest('output_config.format must be {"type": "json_schema", "schema": {…}}')
+    return Constraint(kind="json_schema", source=msgspec.json.encode(schema).decode())
+
+
+def overrides(body: MessagesBody) -> JSONObject:
+    """Sampling options by their names here; what the client left out is the model's affair."""
+    given = {
+        "num_predict": body.max_tokens or None,
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "top_k": body.top_k,
+        "stop": body.stop_sequences or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,89 @@
+"""What goes back, in the wire's names.  A field that is UNSET is left out."""
+
+import msgspec
+from aiohttp import web
+from msgspec import UNSET, UnsetType
+
+from corral import JSONObject, ToolCall, Usage
+from corral_anthropic_api.identity import call_id
+
+
+class Wire(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of everything that is sent."""
+
+
+class TextBlock(Wire, frozen=True, tag="text"):
+    """What the model said."""
+
+    text: str
+
+
+class ThinkingBlock(Wire, frozen=True, tag="thinking"):
+    """What the model thought before it spoke."""
+
+    thinking: str
+
+
+class ToolUseBlock(Wire, frozen=True, tag="tool_use"):
+    """A call the model asks for."""
+
+    id: str
+    name: str
+    input: JSONObject
+
+
+Block = TextBlock | ThinkingBlock | ToolUseBlock
+
+
+class UsageWire(Wire, frozen=True):
+    """Tokens.  With the cache's share told, `input_tokens` are those that were not in the cache."""
+
+    input_tokens: int
+    output_tokens: int
+    cache_creation_input_tokens: int | UnsetType = UNSET
+    cache_read_input_tokens: int | UnsetType = UNSET
+
+
+class MessageWire(Wire, frozen=True, kw_only=True, tag="message"):
+    """The answer; the first event of a stream has one without an end."""
+
+    id: str
+    role: str = "assistant"
+    model: str
+    content: list[Block]
+    stop_reason: str | UnsetType = UNSET
+    stop_sequence: str | UnsetType = UNSET
+    usage: UsageWire
+
+
+class CountWire(Wire, frozen=True):
+    """Of count_tokens."""
+
+    input_tokens: int
+
+
+def usage_wire(usage: Usage, *, tells_cache: bool) -> UsageWire:
+    """Only a client that marks what to cache is told what came from the cache."""
+    if not tells_cache:
+        return UsageWire(input_tokens=usage.prompt_tokens, output_tokens=usage.eval_tokens)
+    return UsageWire(
+        input_tokens=usage.prompt_tokens - usage.cached_tokens,
+        output_tokens=usage.eval_tokens,
+        cache_creation_input_tokens=0,
+        cache_read_input_tokens=usage.cached_tokens,
+    )
+
+
+def tool_use(call: ToolCall, taken: set[str]) -> ToolUseBlock:
+    """A call as a block; its id is new where the model gave none, or one it had already used."""
+    chosen = call.id if call.id and call.id not in taken else call_id()
+    taken.add(chosen)
+    return ToolUseBlock(id=chosen, name=call.name, input=call.arguments)
+
+
+ENCODER = msgspec.json.Encoder()
+
+
+def reply(value: object) -> web.Response:
+    """One JSON object."""
+    return web.Response(body=ENCODER.encode(value) + b"\n", content_type="application/json", charset="utf-8")

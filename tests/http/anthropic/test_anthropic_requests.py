@@ -1,0 +1,336 @@
+"""Rows 8, 9 and 12-20 of the Anthropic API's checklist: what a request becomes."""
+
+import base64
+
+import pytest
+
+INVALID = "invalid_request_error"
+IMAGE = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "AAAA"}}
+CALL = {"type": "tool_use", "id": "c1", "name": "weather", "input": {"city": "Oslo"}}
+
+
+def user(*blocks):
+    return {"role": "user", "content": list(blocks)}
+
+
+def text(said, **more):
+    return {"type": "text", "text": said, **more}
+
+
+def result(content, **more):
+    return {"type": "tool_result", "tool_use_id": "c1", "content": content, **more}
+
+
+@pytest.fixture
+def asked(kernel, monkeypatch):
+    """The requests as the pipeline prepared them."""
+    seen, prepare = [], kernel.pipeline.prepare
+
+    async def recorded(request, model):
+        ready, what = await prepare(request, model)
+        seen.append(ready)
+        return ready, what
+
+    monkeypatch.setattr(kernel.pipeline, "prepare", recorded)
+    return seen
+
+
+async def rendered(messages, prompt, *turns, **body):
+    """The lines of the prompt that these messages make, without the first and the last."""
+    await messages.ok(messages=list(turns), **body)
+    return prompt().splitlines()[1:-1]
+
+
+@pytest.mark.parametrize(
+    ("system", "expected"),
+    [
+        ("be kind", ["[system] be kind"]),
+        ([text("be "), text("kind", cache_control={"type": "ephemeral"})], ["[system] be kind"]),
+        ([{"type": "other", "x": 1}, text("kind")], ["[system] kind"]),
+        ("", []),
+        ([], []),
+        ([text("")], []),
+        (None, []),
+    ],
+)
+async def test_row_8_system(messages, prompt, system, expected):
+    assert await rendered(messages, prompt, user(text("Hi")), system=system) == [*expected, "[user] Hi"]
+
+
+async def test_row_8_the_models_own_system_prompt_gives_way(messages, prompt):
+    await messages.add("s", system="own")
+    assert (await rendered(messages, prompt, user(text("Hi")), model="s"))[0] == "[system] own"
+    assert (await rendered(messages, prompt, user(text("Hi")), model="s", system="mine"))[0] == "[system] mine"
+
+
+async def test_row_9_sampling(messages, doubles):
+    await messages.ok(temperature=0.25, top_p=0.5, top_k=7, stop_sequences=["a", "b"], max_tokens=9)
+    job = doubles.engine.jobs[-1]
+    options = job.options
+    assert (options.temperature, options.top_p, options.top_k, options.stop) == (0.25, 0.5, 7, ("a", "b"))
+    assert job.max_tokens == 9
+
+
+async def test_row_9_defaults_are_the_models(messages, doubles):
+    await messages.add("own", parameters={"temperature": 0.125, "top_p": 0.75, "top_k": 3, "stop": ["s"]})
+    await messages.ok(model="own", temperature=None)
+    options = doubles.engine.jobs[-1].options
+    assert (options.temperature, options.top_p, options.top_k, options.stop) == (0.125, 0.75, 3, ("s",))
+
+
+async def test_row_12_texts_are_joined(messages, prompt):
+    turns = [user(text("a"), text("b", citations=None, cache_control={"type": "ephemeral"})), user(text("c"))]
+    assert await rendered(messages, prompt, *turns) == ["[user] ab", "[user] c"]
+
+
+async def test_row_12_roles(messages, prompt):
+    turns = [{"role": "ASSISTANT", "content": "a"}, {"role": "Narrator", "content": "b"}]
+    assert await rendered(messages, prompt, *turns) == ["[assistant] a", "[narrator] b"]
+
+
+async def test_row_12_a_turn_of_nothing_is_left_out(messages, prompt):
+    assert await rendered(messages, prompt, {"role": "assistant", "content": []}, user(text("c"))) == ["[user] c"]
+
+
+async def test_row_13_images(messages, prompt):
+    await messages.add("v", weights={"capabilities": ["completion", "vision"]})
+    assert await rendered(messages, prompt, user(text("see"), IMAGE, IMAGE), model="v") == ["[user] [img] [img] see"]
+    broken = base64.b64encode(b"1234567").decode()
+    wrapped = {"type": "image", "source": {"type": "base64", "data": broken[:4] + "\r\n" + broken[4:]}}
+    assert await rendered(messages, prompt, user(wrapped), model="v") == ["[user] [img] "]
+
+
+async def test_row_13_a_model_without_eyes(messages):
+    status, kind, said = await messages.error({"messages": [user(IMAGE)]})
+    assert (status, kind) == (400, INVALID)
+    assert "does not support vision" in said
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        (None, "invalid image source"),
+        (
+            {"type": "url", "url": "https://example.org/x.png"},
+            "invalid image source type: url. Only base64 images are supported.",
+        ),
+        ({"type": "base64", "data": "ab!d"}, "invalid base64 image data: "),
+        ({"type": "base64", "data": "abc"}, "invalid base64 image data: "),
+    ],
+)
+async def test_row_13_images_that_cannot_be_used(messages, source, expected):
+    status, kind, said = await messages.error({"messages": [user({"type": "image", "source": source})]})
+    assert (status, kind) == (400, INVALID)
+    assert said.startswith(expected)
+
+
+async def test_row_14_calls_in_the_history(messages, prompt):
+    turns = [user(text("?")), {"role": "assistant", "content": [text("Let me see."), CALL]}, user(result("4 C"))]
+    assert await rendered(messages, prompt, *turns) == [
+        "[user] ?",
+        '[assistant] Let me see. c1:weather{"city": "Oslo"}',
+        "[tool] <weather> <c1> 4 C",
+    ]
+
+
+async def test_row_14_a_call_without_input(messages, prompt):
+    turn = {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "now"}]}
+    assert await rendered(messages, prompt, turn) == ["[assistant]  c1:now{}"]
+
+
+@pytest.mark.parametrize("field", ["id", "name"])
+async def test_row_14_calls_lack_something(messages, field):
+    turn = {"role": "assistant", "content": [{**CALL, field: None}]}
+    assert await messages.error({"messages": [turn]}) == (
+        400,
+        INVALID,
+        f"tool_use block missing required '{field}' field",
+    )
+
+
+async def test_row_14_input_must_be_an_object(messages):
+    turn = {"role": "assistant", "content": [{**CALL, "input": [1]}]}
+    status, _, said = await messages.error({"messages": [turn]})
+    assert (status, said.startswith("messages[0].content[0]: json: ")) == (400, True)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("4 C", "4 C"),
+        ([text("4"), {"type": "other"}, text(" C")], "4 C"),
+        (None, ""),
+        ([], ""),
+        ("", ""),
+    ],
+)
+async def test_row_15_results(messages, prompt, content, expected):
+    assert await rendered(messages, prompt, user(result(content))) == [f"[tool] <c1> {expected}"]
+
+
+async def test_row_15_a_result_with_an_image(messages, prompt):
+    await messages.add("v", weights={"capabilities": ["completion", "vision"]})
+    assert await rendered(messages, prompt, user(result([text("see"), IMAGE])), model="v") == ["[tool] <c1> [img] see"]
+    body = {"messages": [user(result([{"type": "image"}]))]}
+    assert await messages.error(body) == (400, INVALID, "invalid tool_result image source")
+
+
+async def test_row_15_results_come_before_the_users_text(messages, prompt):
+    turn = user(text("so?"), result("4 C"), result("rain", tool_use_id="c2"))
+    assert await rendered(messages, prompt, turn) == ["[tool] <c1> 4 C", "[tool] <c2> rain", "[user] so?"]
+    assistant = {"role": "assistant", "content": [result("4 C"), text("cold")]}
+    assert await rendered(messages, prompt, assistant) == ["[assistant] cold", "[tool] <c1> 4 C"]
+
+
+async def test_row_15_a_failure_says_so(messages, prompt):
+    assert await rendered(messages, prompt, user(result("no such city", is_error=True))) == [
+        "[tool] <c1> Error: no such city"
+    ]
+
+
+async def test_row_16_thinking_comes_back(messages, prompt):
+    first, second = ({"type": "thinking", "thinking": said, "signature": "x"} for said in ("hm", "ah"))
+    turn = {"role": "assistant", "content": [first, second, text("yes")]}
+    assert await rendered(messages, prompt, turn) == ["[assistant] (ah) yes"]
+
+
+async def test_row_16_what_nobody_can_read_is_left_out(messages, prompt):
+    turn = {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}, {"type": "new"}, text("a")]}
+    assert await rendered(messages, prompt, turn) == ["[assistant] a"]
+
+
+async def test_documents_and_search_results_are_text(messages, prompt):
+    plain = {"type": "document", "title": "T", "source": {"type": "text", "media_type": "text/plain", "data": "words"}}
+    parts = {"type": "document", "source": {"type": "content", "content": [text("a"), text("b")]}}
+    hit = {"type": "search_result", "source": "https://example.org", "title": "S", "content": [text("found")]}
+    lines = await rendered(messages, prompt, user(plain, parts, hit, text("so?")))
+    assert lines == [
+        '[user] <document title="T">',
+        "words",
+        "</document>",
+        "<document>",
+        "a",
+        "b",
+        "</document>",
+        '<search_result title="S" source="https://example.org">',
+        "found",
+        "</search_result>",
+        "so?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "named"),
+    [
+        ({"type": "base64", "media_type": "application/pdf", "data": "AAAA"}, "application/pdf"),
+        ({"type": "url", "url": "https://example.org"}, "url"),
+        (None, "invalid document source"),
+    ],
+)
+async def test_documents_that_are_no_text_are_refused(messages, source, named):
+    status, kind, said = await messages.error({"messages": [user({"type": "document", "source": source})]})
+    assert (status, kind, named in said) == (400, INVALID, True)
+
+
+async def test_web_searches_of_the_past(messages, prompt):
+    call = {"type": "server_tool_use", "id": "s1", "name": "web_search", "input": {"query": "q"}}
+    rows = [{"type": "web_search_result", "title": "T", "url": "https://example.org"}]
+    found = {"type": "web_search_tool_result", "tool_use_id": "s1", "content": rows}
+    failed = {**found, "content": {"type": "web_search_tool_result_error", "error_code": "unavailable"}}
+    turn = {"role": "assistant", "content": [call, found, failed]}
+    assert await rendered(messages, prompt, turn) == [
+        '[assistant]  s1:web_search{"query": "q"}',
+        "[tool] <web_search> <s1> - T: https://example.org",
+        "[tool] <web_search> <s1> web_search_tool_result_error: unavailable",
+    ]
+
+
+async def test_row_17_tools(messages, prompt):
+    tools = [
+        {"name": "weather", "description": "d", "input_schema": {"type": "object", "properties": {"c": {}}}},
+        {"type": "custom", "name": "now"},
+        {"type": "bash_20250124", "name": "bash"},
+    ]
+    assert await rendered(messages, prompt, user(text("?")), model="t", tools=tools) == [
+        "[tool] weather",
+        "[tool] now",
+        "[tool] bash",
+        "[user] ?",
+    ]
+
+
+@pytest.mark.parametrize("schema", [5, "x", [], {"properties": []}, {"required": "a"}, {"type": 5}])
+async def test_row_17_schemas_that_are_none(messages, schema):
+    tools = [{"name": "ok"}, {"name": "X", "input_schema": schema}]
+    status, kind, said = await messages.error({"model": "t", "tools": tools})
+    assert (status, kind) == (400, INVALID)
+    assert said.startswith('invalid input_schema for tool "X": ')
+
+
+TOOLS = [{"name": "a"}, {"name": "b"}]
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        (None, ("auto", 2, 0)),
+        ({"type": "auto"}, ("auto", 2, 0)),
+        ({"type": "auto", "disable_parallel_tool_use": True}, ("auto", 2, 1)),
+        ({"type": "any"}, ("required", 2, 0)),
+        ({"type": "tool", "name": "b", "disable_parallel_tool_use": True}, ("b", 2, 1)),
+        ({"type": "none"}, ("auto", 0, 0)),
+    ],
+)
+async def test_row_18_tool_choice(messages, asked, choice, expected):
+    await messages.count(model="t", tools=TOOLS, tool_choice=choice)
+    assert (asked[-1].tool_choice, len(asked[-1].tools), asked[-1].max_tool_calls) == expected
+
+
+async def test_row_18_a_choice_that_is_not_there(messages):
+    body = {"model": "t", "tools": TOOLS, "tool_choice": {"type": "tool", "name": "c"}}
+    status, _, said = await messages.error(body)
+    assert (status, said) == (400, 'tool_choice names the tool "c", which is not among the tools')
+
+
+@pytest.mark.parametrize(
+    ("fields", "thinks"),
+    [
+        ({"thinking": {"type": "enabled", "budget_tokens": 2000}}, True),
+        ({"thinking": {"type": "disabled"}}, False),
+        ({"thinking": {"type": "adaptive"}}, True),
+        ({}, True),
+        ({"output_config": {"effort": "low"}}, "low"),
+        ({"output_config": {"effort": " HIGH "}}, "high"),
+        ({"output_config": {"effort": "xhigh"}}, "high"),
+        ({"output_config": {"effort": "max"}}, "max"),
+        ({"output_config": {"effort": "whatever"}}, True),
+        ({"thinking": {"type": "disabled"}, "output_config": {"effort": "low"}}, False),
+        ({"thinking": {"type": "enabled"}, "output_config": {"effort": "low"}}, True),
+        ({"thinking": {"type": "adaptive"}, "output_config": {"effort": "medium"}}, "medium"),
+    ],
+)
+async def test_row_19_thinking(messages, asked, fields, thinks):
+    await messages.ok(model="t", **fields)
+    assert asked[-1].think == thinks
+
+
+@pytest.mark.parametrize("fields", [{"thinking": {"type": "enabled"}}, {"output_config": {"effort": "high"}}])
+async def test_row_20_thinking_that_a_model_cannot(messages, fields):
+    assert (await messages.ok(**fields))["content"] == [{"type": "text", "text": "Hello!"}]
+
+
+SCHEMA = {"type": "json_schema", "schema": {"type": "object"}}
+
+
+@pytest.mark.parametrize("fields", [{"output_config": {"format": SCHEMA}}, {"output_format": SCHEMA}])
+async def test_an_answer_of_a_given_shape(messages, doubles, fields):
+    await messages.ok(**fields)
+    constraint = doubles.engine.jobs[-1].constraint
+    assert (constraint.kind, constraint.source) == ("json_schema", '{"type":"object"}')
+
+
+async def test_more_than_can_be_served(messages):
+    block = text("x")
+    assert (await messages.error({"messages": [user(block)] * 10_001}))[0] == 400
+    assert (await messages.error({"messages": [user(*[block] * 10_001)]}))[0] == 400
+    assert (await messages.error({"model": "t", "tools": [{"name": "x"}] * 10_001}))[0] == 400

@@ -1,4 +1,4 @@
-"""The native dialect on the real store and doubles for the rest."""
+"""The native and the OpenAI dialect on the real store and doubles for the rest."""
 
 import json
 from pathlib import Path
@@ -11,6 +11,7 @@ from aiohttp.test_utils import TestClient
 import corral_embeddings.plugin
 import corral_modelfile.plugin
 import corral_native_api.plugin
+import corral_openai_api.plugin
 import corral_origin.plugin
 import corral_store.plugin
 from corral.kernel import Kernel
@@ -21,7 +22,7 @@ from corral.testing.models import add_model
 
 @pytest.fixture
 def plugins() -> list[type]:
-    packages = (corral_embeddings, corral_modelfile, corral_native_api, corral_origin, corral_store)
+    packages = (corral_embeddings, corral_modelfile, corral_native_api, corral_openai_api, corral_origin, corral_store)
     return [package.plugin.Plugin for package in packages]
 
 
@@ -76,3 +77,44 @@ async def api(client: TestClient, kernel: Kernel) -> Api:
     api = Api(client, kernel)
     await api.add("m")
     return api
+
+
+class OpenAI:
+    """Calls below /v1 to one server: `ok` gives the JSON object, `events` a stream's, `error` the status and error."""
+
+    def __init__(self, api: Api) -> None:
+        self.client, self.kernel, self.add = api.client, api.kernel, api.add
+
+    async def ok(self, path: str, body: Any = None, **more: Any) -> Any:
+        response = await self.client.request("GET" if body is None else "POST", f"/v1/{path}", json=body, **more)
+        assert response.status == 200, await response.text()
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        return await response.json()
+
+    async def raw(self, path: str, body: Any) -> str:
+        """The text of a whole stream."""
+        response = await self.client.post(f"/v1/{path}", json={"stream": True, **body})
+        assert response.status == 200, await response.text()
+        assert response.headers["Content-Type"] == "text/event-stream"
+        return await response.text()
+
+    async def chunks(self, path: str, body: Any) -> list[Any]:
+        """The JSON of every event; the stream must end in [DONE]."""
+        *events, done, rest = (await self.raw(path, body)).split("\n\n")
+        assert (done, rest) == ("data: [DONE]", "")
+        assert all(event.startswith("data: {") and "\n" not in event for event in events)
+        return [json.loads(event.removeprefix("data: ")) for event in events]
+
+    async def error(self, path: str, body: Any) -> tuple[int, Any]:
+        response = await self.client.request("GET" if body is None else "POST", f"/v1/{path}", json=body)
+        assert response.headers["Content-Type"] == "application/json; charset=utf-8"
+        found = await response.json()
+        assert list(found) == ["error"]
+        assert list(found["error"]) == ["message", "type", "param", "code"]
+        return response.status, found["error"]
+
+
+@pytest.fixture
+def openai(api: Api) -> OpenAI:
+    """The server of `api`, spoken to as OpenAI's clients do."""
+    return OpenAI(api)

@@ -1,0 +1,42 @@
+"""Errors in OpenAI's shape: message, type, param, code, all four always there."""
+
+import re
+
+import msgspec
+
+from corral import BadRequest, ContextOverflow, CorralError
+from corral.server import sse, status_of
+
+_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
+_AT = re.compile(r" - at `\$\.(.+?)`")  # where the decoder found a value of the wrong type
+
+
+class FieldError(BadRequest):
+    """A field of the request cannot be served as it is; `param` is its path on the wire."""
+
+    def __init__(self, message: str, param: str, code: str = "invalid_value") -> None:
+        super().__init__(message, code=code)
+        self.param = param
+
+
+def unsupported(param: str, why: str) -> FieldError:
+    """A field, or a value of it, that Corral refuses by name."""
+    return FieldError(f"{param} is not supported: {why}", param, "unsupported_parameter")
+
+
+def error_body(error: CorralError, status: int) -> bytes:
+    """The body of an error."""
+    param, code = None, None
+    if isinstance(error, FieldError):
+        param, code = error.param, error.code
+    elif isinstance(error, ContextOverflow):
+        code = "context_length_exceeded"
+    elif found := _AT.search(error.message):
+        param, code = found[1], "invalid_type"
+    kind = _TYPES.get(status, "api_error")
+    return msgspec.json.encode({"error": {"message": error.message, "type": kind, "param": param, "code": code}})
+
+
+def error_event(error: CorralError) -> bytes:
+    """An error after the first event: clients raise on it, and no [DONE] follows."""
+    return sse(error_body(error, status_of(error)))

@@ -1,0 +1,126 @@
+"""The fields that have a grammar of their own: options, stop, keep_alive, reasoning effort, output format."""
+
+import math
+
+import msgspec
+
+from corral import JSON, Constraint, JSONObject, Think
+from corral.config import parse_duration
+from corral_openai_api.bodies import CommonBody, CompletionCommonBody, FormatBody, ReasoningBody
+from corral_openai_api.errors import FieldError
+
+MAX_ITEMS = 10_000  # messages of a chat, prompts of a completion, inputs of an embedding
+_THINK: dict[str, Think | None] = {
+    "": None,
+    "none": False,
+    "minimal": "low",
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+    "xhigh": "max",
+    "ultra": "max",
+    "max": "max",
+}
+_EFFORTS = '"minimal", "low", "medium", "high", "xhigh", "ultra", "max", or "none"'
+_BIAS = 100.0
+_SYNTAXES = ("lark", "regex", "gbnf")
+
+
+def bounded(items: list[JSON] | tuple[object, ...], param: str) -> None:
+    """Raises FieldError for more than MAX_ITEMS."""
+    if len(items) > MAX_ITEMS:
+        raise FieldError(f"{param} has {len(items)} items; at most {MAX_ITEMS} are served", param, "array_too_long")
+
+
+def within(value: int, most: int, param: str) -> int:
+    """`value` as it is.  Raises FieldError below 1 and above `most`: what multiplies work is bounded."""
+    if not 1 <= value <= most:
+        raise FieldError(f"{param} must be between 1 and {most}", param)
+    return value
+
+
+def common_options(body: CommonBody, *, top_p: float | None = 1.0) -> JSONObject:
+    """Options by name: the dialect's defaults, then `options`, then the fields of the body."""
+    own = {
+        "temperature": body.temperature,
+        "top_p": body.top_p,
+        "num_ctx": body.num_ctx,
+        "top_k": body.top_k,
+        "min_p": body.min_p,
+        "repeat_penalty": body.repeat_penalty,
+    }
+    return {"temperature": 1.0, "top_p": top_p} | body.options | _given(own)
+
+
+def completion_options(body: CompletionCommonBody, stop: tuple[str, ...]) -> JSONObject:
+    """`common_options` and what chat completions and completions add."""
+    own = {
+        "num_predict": body.max_tokens,
+        "frequency_penalty": body.frequency_penalty,
+        "presence_penalty": body.presence_penalty,
+        "seed": body.seed,
+        "stop": stop or None,
+        "logit_bias": logit_bias(body.logit_bias) or None,
+    }
+    return common_options(body) | _given(own)
+
+
+def _given(options: JSONObject) -> JSONObject:
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def logit_bias(biases: dict[str, float]) -> dict[int, float]:
+    """Token id → what is added to its logit; -100 bans it.  Raises FieldError."""
+    for token_id, bias in biases.items():
+        if not token_id.isdecimal() or len(token_id) > 9:
+            raise FieldError(f"logit_bias maps token ids to numbers; {token_id[:40]!r} is no id", "logit_bias")
+        if not -_BIAS <= bias <= _BIAS:
+            raise FieldError("logit_bias values must be between -100 and 100", f"logit_bias.{token_id}")
+    return {int(token_id): -math.inf if bias == -_BIAS else bias for token_id, bias in biases.items()}
+
+
+def stop(value: JSON) -> tuple[str, ...]:
+    """One stop string or a list of them; what is no string is dropped, as in the reference."""
+    if isinstance(value, str):
+        return (value,)
+    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+
+
+def keep_alive(value: str | float | None) -> float | None:
+    """Seconds to stay loaded after the request: None "as before", inf "for ever", 0 "not at all"."""
+    if value is None:
+        return None
+    try:
+        seconds = parse_duration(value) if isinstance(value, str) else value
+    except ValueError as err:
+        raise FieldError(str(err), "keep_alive") from err
+    return math.inf if seconds < 0 else float(seconds)
+
+
+def think(effort: str, reasoning: ReasoningBody | None) -> Think | None:
+    """False, or a level; None leaves it to the model.  The object wins over the field, even when it is empty."""
+    effort, param = (effort, "reasoning_effort") if reasoning is None else (reasoning.effort, "reasoning.effort")
+    if effort not in _THINK:
+        raise FieldError(f'invalid reasoning value: "{effort}" (must be {_EFFORTS})', param)
+    return _THINK[effort]
+
+
+def constraint(format: FormatBody, param: str) -> Constraint | None:
+    """What the answer must match; nothing for text.  Raises FieldError for a type that is not known.
+
+    {"type": "grammar", "syntax": "lark" | "regex" | "gbnf", "definition": …} is an extension.
+    """
+    kind = format.type.strip().lower()
+    if kind in ("", "text"):
+        return None
+    if kind == "json_object":
+        return Constraint(kind="json")
+    if kind == "json_schema":
+        schema = format.schema if format.json_schema.schema is None else format.json_schema.schema
+        source = msgspec.json.encode(schema).decode()
+        return None if schema is None else Constraint(kind="json_schema", source=source)
+    if kind == "grammar" and format.syntax in _SYNTAXES:
+        return Constraint(kind=format.syntax, source=format.definition)
+    if kind == "grammar":
+        raise FieldError(f"{param}.syntax must be one of {', '.join(_SYNTAXES)}", f"{param}.syntax")
+    raise FieldError(f"{param}.type must be text, json_object, json_schema or grammar", f"{param}.type")

@@ -1,0 +1,53 @@
+"""The plugin "openai_api"."""
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from corral import CorralError, Routes, Settings, hookimpl
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from corral.kernel import Kernel
+
+
+class OpenAISettings(Settings, frozen=True):
+    """`max_body_bytes` bounds a body, after unpacking; `max_choices` bounds `n`, `best_of` and prompts times `n`."""
+
+    max_body_bytes: int = 256 << 20
+    max_choices: int = 16
+
+
+class Plugin:
+    """Offers the dialect "openai"."""
+
+    Config = OpenAISettings
+
+    def __init__(self, config: OpenAISettings) -> None:
+        self.config = config
+
+    @hookimpl
+    def corral_routes(self) -> Iterable[Routes]:
+        """The routes below /v1 that OpenAI's clients call."""
+        yield OpenAIRoutes(self.config)
+
+
+class OpenAIRoutes:
+    """The dialect "openai"."""
+
+    name = "openai"
+
+    def __init__(self, settings: OpenAISettings) -> None:
+        self.settings = settings
+
+    def table(self, kernel: "Kernel") -> "Sequence[web.RouteDef]":
+        """All routes of the dialect."""
+        from corral_openai_api.routes import table
+
+        return table(self.settings)
+
+    def render_error(self, error: CorralError, status: int) -> bytes:
+        """{"error": {message, type, param, code}}."""
+        from corral_openai_api.errors import error_body
+
+        return error_body(error, status)

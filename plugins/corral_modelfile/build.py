@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from corral import BadRequest, JSONObject, ModelConfig, ModelInfo, ModelNotFound, Progress, Unsupported
 from corral.log import get_logger
-from corral_modelfile import encoding
+from corral_modelfile import adapters, encoding
 from corral_modelfile.layers import IMAGE, Layers, Part, from_base, weights_part
 from corral_modelfile.request import CreateRequest, overlay
 from corral_modelfile.scratch import Scratch
@@ -19,6 +19,7 @@ from corral_modelfile.work import ShouldStop, Tell, Work
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
+    from corral_quantizers.hookspecs import QuantizationPlan
 
 _WEIGHTS = ("model", "projector", "adapter", "draft")
 _PLAIN = ("F32", "F16", "BF16")
@@ -102,13 +103,15 @@ class Build:
         base = self._layers.model
         if base is None:
             raise BadRequest("no base model was found")
-        async for step in self._reading(self._request.adapters, "adapter", base.info):
-            yield step
-        if len(self._read) > 1:
-            raise BadRequest("only one adapter is currently supported")
-        for part in self._read:
-            _check_adapter(part, base.info)
-        self._layers.parts += self._read
+        for group in adapters.grouped(self._request.adapters):
+            async for step in self._reading(group, "adapter", base.info):
+                yield step
+            if not self._read:
+                raise BadRequest(f"there is no adapter among {', '.join(sorted(group))}")
+            for part in self._read:
+                if part.file is not None:
+                    adapters.check(part.file, base.info)
+            self._layers.parts += self._read
 
     async def _drafts(self) -> Steps:
         if not self._request.draft_files:
@@ -133,7 +136,7 @@ class Build:
                 async for step in steps:
                     yield step
             self._parameters = {**converting.result.parameters, **self._parameters}
-            self._read = [await self._adopt(path.name, path) for path in converting.result.weights]
+            self._read = [await self._made(path.name, path) for path in converting.result.weights]
             return
         sets, whole = shards(paths)
         for name, path in whole.items():
@@ -153,13 +156,11 @@ class Build:
         async with aclosing(merging.steps()) as steps:
             async for step in steps:
                 yield step
-        self._read.append(await self._adopt(f"{prefix}.gguf", merging.result))
+        self._read.append(await self._made(f"{prefix}.gguf", merging.result))
 
-    async def _adopt(self, name: str, path: Path) -> Part:
-        """A file that was written in a scratch folder, checked and taken into the store."""
-        file = await asyncio.to_thread(self._reader.read, name, path)
-        blob = await self._store.adopt(path, move=True)
-        return _part(replace(file, path=self._store.path(blob.digest)), blob.digest)
+    async def _made(self, name: str, path: Path) -> Part:
+        """A file that was written in a scratch folder, checked; it enters the store when the model is saved."""
+        return _part(await asyncio.to_thread(self._reader.read, name, path), "")
 
     async def _detect_template(self, info: ModelInfo) -> None:
         """A chat template that is known gets the Go template of its name, and the stop strings that go with it."""
@@ -187,8 +188,8 @@ class Build:
         jobs = []
         for index, part in enumerate(self._layers):
             if part.file and wanted.get(part.kind):
-                target = await self._quantization(part.kind, part.file.info, wanted[part.kind])
-                jobs += [(index, part, part.file, target)] if target else []
+                plan = await self._quantization(part.kind, part.file.info, wanted[part.kind])
+                jobs += [(index, part, part.file, plan)] if plan else []
         for step in self._told():
             yield step
         for job in jobs:
@@ -196,29 +197,34 @@ class Build:
                 async for step in steps:
                     yield step
 
-    async def _quantization(self, kind: str, info: ModelInfo, wanted: str) -> str:
-        """The file type to quantize to, empty when the file is of it already.  Raises BadRequest, Unsupported."""
-        plan = await asyncio.to_thread(self._kernel.service("corral_file_quantizer").plan, info, wanted)
-        target: str = plan.file_type
-        if target == info.quantization:
-            return ""
+    async def _quantization(self, kind: str, info: ModelInfo, wanted: str) -> "QuantizationPlan | None":
+        """The plan, None when the file is of the wanted type already.  Raises BadRequest."""
+        plan: QuantizationPlan = await asyncio.to_thread(
+            self._kernel.service("corral_file_quantizer").plan, info, wanted
+        )
+        if plan.file_type == info.quantization:
+            return None
         if info.quantization not in _PLAIN and kind == "draft":
             found = info.quantization or "unknown"
             raise BadRequest(f"draft quantization requires an unquantized draft model, got {found}")
-        if info.quantization not in _PLAIN:
-            raise BadRequest("quantization is only supported for F16, BF16 and F32 models")
-        return target
+        return plan
 
-    async def _quantizing(self, index: int, part: Part, file: WeightFile, target: str) -> Steps:
+    async def _quantizing(self, index: int, part: Part, file: WeightFile, plan: "QuantizationPlan") -> Steps:
         """Put a quantized copy in the place of a layer."""
         quantizer = self._kernel.service("corral_file_quantizer")
         path = await self._scratch.folder() / "quantized.gguf"
-        status = f"quantizing {file.info.quantization} model to {target}"
+        source = file.info.quantization or "unknown"
+        status = f"quantizing {source} model to {plan.file_type}"
+        if plan.requantizes:
+            yield Progress(
+                status=f"warning: the weights are {source} already: what that lost {plan.file_type} cannot bring back, "
+                "and quantizing twice loses more; an F16, BF16 or F32 source gives a better model"
+            )
 
         def work(tell: Tell, should_stop: ShouldStop) -> None:
             weights = self._reader.open(file)
             try:
-                quantizer.quantize(weights, path, target, progress=tell, should_stop=should_stop)
+                quantizer.quantize(weights, path, plan.file_type, progress=tell, should_stop=should_stop)
             finally:
                 weights.close()
 
@@ -227,8 +233,10 @@ class Build:
             async for step in steps:
                 yield replace(step, status=status, digest=_ZEROS)
         yield Progress(status="verifying conversion")
-        made = await self._adopt(file.name, path)
-        layer = replace(part.layer, digest=made.layer.digest, size_bytes=made.layer.size_bytes)
+        made = await self._made(file.name, path)
+        if part.is_made:
+            await asyncio.to_thread(file.path.unlink)  # the unquantized one need not take room any longer
+        layer = replace(part.layer, digest="", size_bytes=made.layer.size_bytes)
         self._layers.parts[index] = replace(made, layer=layer)
 
     # --- saving ---------------------------------------------------------------------------------------------------
@@ -248,10 +256,14 @@ class Build:
             layers.set_text("params", encoding.parameters(self._parameters))
         if request.messages:
             layers.set_text("messages", encoding.messages(request.messages))
-        async for step in layers.write(self._store):
-            yield step
-        yield Progress(status="writing manifest")
-        await self._store.save(self._store.resolve(request.ref), config, [part.layer for part in layers])
+        try:
+            async for step in layers.write(self._store):
+                yield step
+            yield Progress(status="writing manifest")
+            await self._store.save(self._store.resolve(request.ref), config, [part.layer for part in layers])
+        except BaseException:  # whatever it is, a client that leaves too: the store is to be as it was
+            await layers.discard(self._store)
+            raise
         yield Progress(status="success")
 
     def _config(self) -> ModelConfig:
@@ -280,13 +292,3 @@ class Build:
 
 def _part(file: WeightFile, digest: str) -> Part:
     return weights_part(file, digest, file.info.kind if file.info.kind in _WEIGHTS else "model")
-
-
-def _check_adapter(part: Part, base: ModelInfo) -> None:
-    if part.file is None:
-        return
-    name, info = part.file.name, part.file.info
-    if info.kind != "adapter":
-        raise BadRequest(f"{name} is no adapter: it holds a {info.kind}")
-    if info.architecture != base.architecture:
-        raise BadRequest(f"{name} is an adapter for {info.architecture}, the base model is {base.architecture}")

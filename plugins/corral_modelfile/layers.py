@@ -1,7 +1,9 @@
-"""The layers of a model being made.  Texts stay in memory until everything about the model is known to be right."""
+"""The layers of a model being made.  Nothing enters the store until everything about the model is known to be right."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 from msgspec.structs import replace
 
@@ -9,15 +11,23 @@ from corral import Layer, Progress, Store, Value
 from corral_modelfile.weights import WeightFile
 
 IMAGE = "application/vnd.ollama.image."
+_BLOCK_BYTES = 4 << 20
 
 
 class Part(Value, frozen=True):
-    """One layer: weights have a `file` and lie in the store, texts have `data`.  `status` replaces the usual line."""
+    """One layer: weights have a `file`, texts have `data`.  `status` replaces the usual line.
+
+    The file of a layer without a digest is a `made` one: it lies in a scratch folder until the model is saved.
+    """
 
     layer: Layer
     file: WeightFile | None = None
     data: bytes | None = None
     status: str = ""
+
+    @property
+    def is_made(self) -> bool:
+        return not self.layer.digest
 
     @property
     def kind(self) -> str:
@@ -30,6 +40,7 @@ class Layers:
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
+        self._written: list[str] = []  # digests of what `write` put into the store
 
     def __iter__(self) -> Iterator[Part]:
         return iter(self.parts)
@@ -56,13 +67,36 @@ class Layers:
         self.add_text(kind, data, status)
 
     async def write(self, store: Store) -> AsyncIterator[Progress]:
-        """Store the texts; one status a layer.  Raises what the store raises."""
-        for part in self.parts:
-            digest, made = part.layer.digest, "using existing"
-            if part.data is not None and not store.has(digest):
+        """Store what is not there yet; one status a layer.  Raises what the store raises: then call `discard`."""
+        for index, part in enumerate(self.parts):
+            digest, file = part.layer.digest, part.file
+            if file is not None and part.is_made:
+                digest = await _digest(file.path)
+            made = "using existing"
+            if not store.has(digest):
                 made = "creating new"
-                await store.put(_once(part.data), digest=digest)
+                self._written.append(digest)
+                if file is not None:
+                    await store.adopt(file.path, move=True)
+                elif part.data is not None:
+                    await store.put(_once(part.data), digest=digest)
+            self.parts[index] = replace(part, layer=replace(part.layer, digest=digest))
             yield Progress(status=part.status or f"{made} layer {digest}")
+
+    async def discard(self, store: Store) -> None:
+        """Take out again what `write` put in and no model uses."""
+        used = {layer.digest for model in store.list() for layer in model.layers}
+        for digest in set(self._written) - used:
+            await asyncio.to_thread(store.path(digest).unlink, missing_ok=True)
+
+
+async def _digest(path: Path) -> str:
+    """`sha256:<hex>` of a file, read off the loop; cancelled, it ends within a block."""
+    state = hashlib.sha256()
+    with path.open("rb", buffering=0) as file:
+        while block := await asyncio.to_thread(file.read, _BLOCK_BYTES):
+            await asyncio.to_thread(state.update, block)
+    return f"sha256:{state.hexdigest()}"
 
 
 async def _once(data: bytes) -> AsyncIterator[bytes]:
@@ -70,7 +104,7 @@ async def _once(data: bytes) -> AsyncIterator[bytes]:
 
 
 def weights_part(file: WeightFile, digest: str, kind: str) -> Part:
-    """A layer of weights that lie in the store."""
+    """A layer of weights: with the digest of a blob in the store, or without one of a file made here."""
     layer = Layer(media_type=IMAGE + kind, digest=digest, size_bytes=file.path.stat().st_size)
     return Part(layer=layer, file=file)
 

@@ -53,9 +53,12 @@ def files_for(modelfile: Modelfile, folder: Path) -> LocalFiles:
         if path.resolve() in roots:
             raise BadRequest(f"DRAFT must not reference the same local path as FROM: {path}")
         _merge(drafts, _named(_files_at(path)))
-    adapter = modelfile.last("adapter")
-    adapters = _named(_files_at(_required(expand(adapter, folder)), adapter=True)) if adapter else {}
-    return LocalFiles(base=base, files=files, draft_files=drafts, adapters=adapters)
+    paths = [
+        path
+        for text in modelfile.values("adapter")
+        for path in _files_at(_required(expand(text, folder)), adapter=True)
+    ]
+    return LocalFiles(base=base, files=files, draft_files=drafts, adapters=_named(paths) if paths else {})
 
 
 def expand(text: str, folder: Path) -> Path:

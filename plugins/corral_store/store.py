@@ -19,7 +19,7 @@ from corral import (
     StoredModel,
 )
 from corral.log import get_logger
-from corral_store import files, lock, wire
+from corral_store import digests, files, lock, wire
 from corral_store.blobs import BlobFolder
 from corral_store.doctor import Finding, examine
 from corral_store.tree import ManifestTree
@@ -135,9 +135,16 @@ class OllamaStore:
 
         def work() -> None:
             with self._writing(f"saving {ref.name}"):
-                blob = self.blobs.put_bytes(wire.write_config(config))
+                data = wire.write_config(config)
+                is_new = not self.blobs.path(digests.of(data)).is_file()
+                blob = self.blobs.put_bytes(data)
                 entry = Layer(media_type=wire.CONFIG, digest=blob.digest, size_bytes=blob.size_bytes)
-                self._replace(ref, wire.write_manifest(entry, [*layers]))
+                try:
+                    self._replace(ref, wire.write_manifest(entry, [*layers]))
+                except (CorralError, OSError):
+                    if is_new:
+                        self.blobs.remove(blob.digest)
+                    raise
 
         await files.in_thread(work)
         return self.get(ref)

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import json
 import struct
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -15,40 +15,13 @@ from corral_modelfile import Converted, CreateRequest, parse
 from corral_modelfile.encoding import human_count, messages, parameters
 from corral_modelfile.plugin import Builder
 
-Gguf = Callable[..., Path]
-Make = Callable[..., Awaitable[list[Progress]]]
-Fails = Callable[..., Awaitable[str]]
+from .conftest import FITS, Fails, Gguf, Make, blobs, kinds, lora, statuses
+
 CHATML = (
     "{% for message in messages %}"
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}"
     "{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
-
-
-def statuses(steps: list[Progress]) -> list[str]:
-    return [step.status.partition(" sha256:")[0] for step in steps]
-
-
-def kinds(kernel: Kernel, name: str) -> list[str]:
-    return [layer.media_type.rpartition(".")[2] for layer in kernel.find(name).layers]
-
-
-def blobs(kernel: Kernel) -> set[str]:
-    return {path.name for path in (kernel.store.root / "blobs").iterdir()}
-
-
-@pytest.fixture
-def error(kernel: Kernel, make: Make) -> Fails:
-    """The message of a failing create, after which nothing may have been made."""
-
-    async def error(kind: type[CorralError] = BadRequest, **fields: object) -> str:
-        with pytest.raises(kind) as caught:
-            await make("fails", **fields)
-        assert "fails:latest" not in [model.ref.name for model in kernel.store.list()]
-        assert not list((kernel.store.root / "work").glob("*"))
-        return caught.value.message
-
-    return error
 
 
 # --- from files ---------------------------------------------------------------------------------------------------
@@ -103,7 +76,7 @@ async def test_a_known_chat_template_is_detected(kernel: Kernel, make: Make, ggu
 
 async def test_projectors_adapters_and_drafts_are_told_apart(kernel: Kernel, make: Make, gguf: Gguf) -> None:
     projector = gguf("mmproj.gguf", {"general.architecture": "clip", "clip.has_vision_encoder": True}, ("v.weight",))
-    adapter = gguf("lora.gguf", {"general.type": "adapter"}, ("blk.0.attn_q.weight.lora_a",))
+    adapter = lora(gguf("lora.gguf"), FITS)
     await make("m", files=[gguf("m.gguf"), projector], adapters=[adapter], draft_files=[gguf("d.gguf", {"x.y": 1})])
     assert kinds(kernel, "m") == ["model", "projector", "adapter", "draft"]
     model = kernel.find("m")
@@ -233,17 +206,6 @@ async def test_f06_f10_broken_files_are_refused_by_name(gguf: Gguf, tmp_path: Pa
         assert (await error(FormatError, files=[path])).startswith("broken.gguf")
 
 
-async def test_adapters_must_fit(gguf: Gguf, error: Fails) -> None:
-    files = [gguf("m.gguf")]
-    lora = {"general.type": "adapter"}
-    one, two = gguf("one.gguf", lora), gguf("two.gguf", {**lora, "a.b": 1})
-    assert await error(files=files, adapters=[one, two]) == "only one adapter is currently supported"
-    assert "is no adapter" in await error(files=files, adapters=[gguf("x.gguf", {"a.b": 2})])
-    other = gguf("other.gguf", {**lora, "general.architecture": "gemma2"})
-    assert "for gemma2, the base model is llama" in await error(files=files, adapters=[other])
-    assert "alone cannot run" in await error(files=[one])
-
-
 # --- split files --------------------------------------------------------------------------------------------------
 
 
@@ -288,10 +250,18 @@ async def test_quantizing(kernel: Kernel, make: Make, gguf: Gguf, error: Fails) 
     assert model.weights[0].stat().st_size < path.stat().st_size
     await make("same", base="q8", quantize="Q8_0")
     assert kernel.find("same").weights == model.weights
-    assert (await error(base="q8", quantize="Q4_K_M")) == (
-        "quantization is only supported for F16, BF16 and F32 models"
-    )
+    assert not [step for step in steps if "warning" in step.status]
     assert "unsupported quantization type Q9 - supported types are" in await error(files=[path], quantize="q9")
+
+
+async def test_quantizing_what_is_quantized_works_and_warns(kernel: Kernel, make: Make, gguf: Gguf) -> None:
+    await make("q8", files=[gguf("m.gguf", tensors=("blk.0.ffn_up.weight", "token_embd.weight"))], quantize="Q8_0")
+    steps = await make("q4", base="q8", quantize="q4_0")
+    assert [status for status in statuses(steps) if status.startswith("warning: the weights are Q8_0 already")]
+    assert "quantizing Q8_0 model to Q4_0" in statuses(steps)
+    assert kernel.find("q4").config.quantization == "Q4_0"
+    await make("wide", base="q8", quantize="F16")
+    assert kernel.find("wide").config.quantization == "F16"
 
 
 async def test_quantizing_a_draft(kernel: Kernel, make: Make, gguf: Gguf, error: Fails) -> None:
@@ -345,8 +315,8 @@ class Shouting:
         assert not should_stop()
         assert list(folder.iterdir()) == []
         progress(Progress(status="shouting", total_bytes=2, completed_bytes=2))
-        kind = {} if base is None else {"general.type": "adapter"}
-        return Converted(weights=(self._gguf(folder / "out.gguf", kind),), parameters={"stop": ["!"], "seed": 1})
+        made = self._gguf(folder / "out.gguf") if base is None else lora(folder / "out.gguf", FITS)
+        return Converted(weights=(made,), parameters={"stop": ["!"], "seed": 1})
 
 
 async def test_without_a_converter_safetensors_are_refused(tmp_path: Path, error: Fails) -> None:
@@ -375,7 +345,7 @@ async def test_errors_come_before_the_first_status(kernel: Kernel, make: Make, g
     await make("q8", files=[gguf("m.gguf")], quantize="Q8_0")
     digest = kernel.find("q8").layers[0].digest
     builder = kernel.service("corral_model_builder")
-    for fields in ({"quantize": "Q9"}, {"quantize": "Q4_K_M"}, {"adapters": {"m.gguf": digest}}):
+    for fields in ({"quantize": "Q9"}, {"adapters": {"m.gguf": digest}}):
         with pytest.raises(BadRequest):
             await anext(builder.create(CreateRequest(ref=kernel.parse_ref("m"), files={"m.gguf": digest}, **fields)))
 

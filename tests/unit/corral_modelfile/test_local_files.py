@@ -62,8 +62,10 @@ def test_several_froms_are_one_model(tmp_path: Path) -> None:
 
 
 def test_adapters(tmp_path: Path) -> None:
-    put(tmp_path, "one.gguf", "two.gguf", data=GGUF)
-    assert local("FROM a\nADAPTER one.gguf\nADAPTER two.gguf", tmp_path).adapters == {"two.gguf": tmp_path / "two.gguf"}
+    put(tmp_path, "one.gguf", "two.gguf", "b/two.gguf", data=GGUF)
+    assert local("FROM a\nADAPTER two.gguf", tmp_path).adapters == {"two.gguf": tmp_path / "two.gguf"}
+    several = local("FROM a\nADAPTER one.gguf\nADAPTER two.gguf\nADAPTER one.gguf\nADAPTER b/two.gguf", tmp_path)
+    assert several.adapters == {name: tmp_path / name for name in ("one.gguf", "two.gguf", "b/two.gguf")}
     assert "no such file or directory" in error("FROM a\nADAPTER ./missing.gguf", tmp_path)
     for name in ("adapter_model.safetensors", "adapters.safetensors"):
         put(tmp_path / name, name, "adapter_config.json")

@@ -283,3 +283,14 @@ async def test_doctor_finds_and_mends(store: OllamaStore) -> None:
         store.get(name("unreadable"))
     with pytest.raises(ModelNotFound):
         store.get(name("nothing"))
+
+
+async def test_a_save_that_fails_leaves_no_config_behind(store: OllamaStore) -> None:
+    missing = Layer(media_type=f"{wire.IMAGE}model", digest="sha256:" + "0" * 64, size_bytes=1)
+    with pytest.raises(FormatError, match="is not in the store"):
+        await store.save(name("m"), ModelConfig(family="fresh"), [missing])
+    assert not list(store.blobs.root.iterdir())
+    kept = await store.put(chunked(wire.write_config(ModelConfig(family="fresh"))))
+    with pytest.raises(FormatError, match="is not in the store"):
+        await store.save(name("m"), ModelConfig(family="fresh"), [missing])
+    assert store.has(kept.digest)

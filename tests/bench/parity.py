@@ -5,9 +5,9 @@
 
 Greedy text: two sets of ten prompts (five raw, five through the chat template), 64 tokens, token for token.
 Activations rounded to int8 make logits noisy, and any change of rounding (another attention kernel, another processor)
-draws the noise anew; so llama.cpp is also compared with itself, flash attention off.  Where answers part, the gap between
-the two candidates is given in standard deviations (σ) of llama.cpp's likeliest logits.  Perplexity:
-llama.cpp's protocol (chunks of 512, the second half scored) on a fixed text.  Speed: prefill of 128 and 512 tokens,
+draws the noise anew; so llama.cpp is also compared with itself, flash attention off.  Where answers part, the gap
+between the two candidates is given in standard deviations (σ) of llama.cpp's likeliest logits.  Perplexity: llama.cpp's
+protocol (chunks of 512, the second half scored) on a fixed text.  Speed: prefill of 128 and 512 tokens,
 decode of 64.
 """
 
@@ -208,7 +208,7 @@ async def _parity(engine: Engine, weights: Weights, tokenizer: Tokenizer, templa
         largest = max(noise(peer, other, tokenizer.encode(prompt(name))) for name in OPEN)
         lines += [
             "llama.cpp with itself: the same file with flash attention off.  Largest difference of its two logits",
-            f"after the open prompts: {largest:.2f} σ.  Two candidates nearer than that may change places in either engine.",
+            f"after the open prompts: {largest:.2f} σ.  Candidates nearer than that may change places in either engine.",
         ]
         token_ids = tokenizer.encode((Path(__file__).parent / "corpus.txt").read_text(encoding="utf-8"))
         chunks = [token_ids[i : i + CHUNK] for i in range(0, len(token_ids) - CHUNK + 1, CHUNK)]

@@ -142,7 +142,7 @@ class CompletionBody(CompletionCommonBody, frozen=True):
 
     prompt: JSON = None
     suffix: str = ""
-    logprobs: int | bool = 0
+    logprobs: int | bool | None = None
     echo: bool = False
     best_of: int | None = None
     raw: bool = False

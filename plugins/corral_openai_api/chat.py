@@ -19,7 +19,9 @@ from corral_openai_api.messages import messages
 from corral_openai_api.names import installed
 from corral_openai_api.tools import choice, tools
 from corral_openai_api.wire import (
+    DONE,
     FINGERPRINT,
+    SSE,
     DebugWire,
     LogprobsWire,
     ToolCallWire,
@@ -32,9 +34,6 @@ from corral_openai_api.wire import (
     reply,
     usage,
 )
-
-SSE = "text/event-stream"
-DONE = sse(b"[DONE]")
 
 
 class MessageWire(Wire, frozen=True):

@@ -9,8 +9,13 @@ from corral import JSON, Value
 from corral_openai_api.errors import FieldError
 
 _DATA_URL = re.compile(r"data:(?:image/(?:jpeg|jpg|png|webp))?;base64,")
-_GO_TYPES = {bool: "bool", int: "float64", float: "float64", dict: "map[string]interface {}"}
+_GO_TYPES = {bool: "bool", int: "float64", float: "float64", dict: "map[string]interface {}", list: "[]interface {}"}
 _AUDIO_FORMATS = ("wav", "mp3")
+
+
+def go_type(value: JSON) -> str:
+    """The type of a JSON value in the words of the reference's errors."""
+    return _GO_TYPES.get(type(value), "<nil>")
 
 
 class Content(Value, frozen=True):
@@ -26,7 +31,7 @@ def content(value: JSON, param: str) -> Content:
     if value is None or isinstance(value, str):
         return Content(text=value or "")
     if not isinstance(value, list):
-        raise FieldError(f"invalid message content type: {_GO_TYPES[type(value)]}", param)
+        raise FieldError(f"invalid message content type: {go_type(value)}", param)
     return joined([_part(part, f"{param}[{index}]") for index, part in enumerate(value)])
 
 

@@ -15,7 +15,7 @@ class OpenAISettings(Settings, frozen=True):
     """`max_body_bytes` bounds a body, after unpacking; `max_choices` bounds `n`, `best_of` and prompts times `n`."""
 
     max_body_bytes: int = 256 << 20
-    max_choices: int = 16
+    max_choices: int = 128
 
 
 class Plugin:

@@ -11,6 +11,7 @@ from corral import Handler
 from corral.decoding import Decoder, read_body
 from corral_openai_api import bodies
 from corral_openai_api.chat import chat
+from corral_openai_api.completions import completions
 from corral_openai_api.plugin import OpenAISettings
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -30,5 +31,6 @@ def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
     most = settings.max_choices
     rows: Sequence[tuple[str, str, Handler]] = (
         ("POST", "/v1/chat/completions", reading(bodies.CHAT, partial(chat, max_choices=most))),
+        ("POST", "/v1/completions", reading(bodies.COMPLETION, partial(completions, max_choices=most))),
     )
     return [web.route(method, path, handler) for method, path, handler in rows]

@@ -3,15 +3,18 @@
 import json
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from corral import TokenLogprob, ToolCall, Usage
+from corral.server import sse
 
 FINGERPRINT = "fp_ollama"
+SSE = "text/event-stream"
+DONE = sse(b"[DONE]")
 _LETTERS = string.ascii_lowercase + string.digits
 _LEAST_LOGPROB = -9999.0  # JSON has no -Infinity
 _ENCODER = msgspec.json.Encoder()
@@ -139,12 +142,11 @@ def arguments(call: ToolCall) -> str:
     return json.dumps(call.arguments, ensure_ascii=False, separators=(",", ":"))
 
 
-def usage(usages: Iterable[Usage]) -> UsageWire:
-    """The cost of all choices: a prompt that several share counts once."""
-    every = list(usages)
-    prompt = max((each.prompt_tokens for each in every), default=0)
-    cached = min((each.cached_tokens for each in every), default=0)
-    completion = sum(each.eval_tokens for each in every)
+def usage(*prompts: Sequence[Usage]) -> UsageWire:
+    """The cost of all answers, given for each prompt those of its answers: the prompt counts once."""
+    prompt = sum(max((each.prompt_tokens for each in answers), default=0) for answers in prompts)
+    cached = sum(min((each.cached_tokens for each in answers), default=0) for answers in prompts)
+    completion = sum(each.eval_tokens for answers in prompts for each in answers)
     return UsageWire(
         prompt_tokens=prompt,
         completion_tokens=completion,

@@ -96,7 +96,9 @@ class ScriptedRunner:
     async def _run(self, job: Job) -> AsyncGenerator[Event, None]:
         engine, total = self.engine, len(job.token_ids)
         cached = min(engine.cached_tokens, total)
-        yield PrefillEvent(done_tokens=total, total_tokens=total, cached_tokens=cached, queue_ns=1)
+        prompt = [_scored(token_id, max(job.n_logprobs, 0)) for token_id in job.token_ids[1:]]
+        known = tuple(prompt) if job.prompt_logprobs else ()
+        yield PrefillEvent(done_tokens=total, total_tokens=total, cached_tokens=cached, queue_ns=1, logprobs=known)
         produced, reason = 0, "stop"
         for token_id in engine.reply(job):
             if produced == job.max_tokens or (not job.shift and total + produced >= job.num_ctx):

@@ -195,15 +195,11 @@ class CorralEngine:
 
         if self.config.kernels != "numpy":
             try:
-                from corral_engine.native.executor import NativeExecutor
+                from corral_engine.native.adapters import AdaptedExecutor
 
-                native = NativeExecutor(program, tensors, storage, n_threads)
+                return AdaptedExecutor(program, tensors, storage, n_threads)
             except (ImportError, Unsupported) as err:
                 if self.config.kernels == "native":
                     raise Unsupported(f"the native kernels cannot be used here: {err}") from err
                 get_logger("engine").warning("kernels.fell_back", kernels="numpy", reason=str(err))
-            else:
-                from corral_engine.adapted import AdaptedExecutor
-
-                return AdaptedExecutor(native, ReferenceExecutor(program, tensors, storage))
         return ReferenceExecutor(program, tensors, storage, n_threads)

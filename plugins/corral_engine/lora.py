@@ -6,8 +6,9 @@ Source: Hu et al. 2021; the GGUF form is the one llama.cpp's converters write (`
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -16,8 +17,11 @@ from corral_engine.batching import NO_ADAPTERS
 from corral_engine.dequantize import dequantize
 from corral_engine.program import AdapterSet, Float32, LoraPair
 
-_KEPT = 8  # adapter files kept in memory
+_KEPT = 8  # adapter files, and combinations of them, kept in memory
 _EMBEDDING = "token_embd.weight"
+
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
 
 
 class AdapterStore:
@@ -27,12 +31,20 @@ class AdapterStore:
         self.info, self.loaders = info, loaders
         self._shapes = {tensor.name: tensor.shape for tensor in info.tensors}
         self._files: OrderedDict[str, dict[str, LoraPair]] = OrderedDict()
+        self._sets: OrderedDict[tuple[AdapterSpec, ...], AdapterSet] = OrderedDict()
         self._lock = threading.Lock()
 
     def load(self, specs: Sequence[AdapterSpec]) -> AdapterSet:
-        """All adapters of one sequence.  Raises FormatError naming file and tensor, Unsupported."""
+        """All adapters of one sequence; the same set for the same specs, as long as it is remembered.
+
+        Raises FormatError naming file and tensor, Unsupported.
+        """
         if not specs:
             return NO_ADAPTERS
+        with self._lock:
+            return _remembered(self._sets, tuple(specs), lambda: self._combine(specs))
+
+    def _combine(self, specs: Sequence[AdapterSpec]) -> AdapterSet:
         pairs: dict[str, tuple[LoraPair, ...]] = {}
         for spec in specs:
             if not math.isfinite(spec.scale):
@@ -43,13 +55,7 @@ class AdapterStore:
         return AdapterSet(pairs)
 
     def _file(self, path: str) -> dict[str, LoraPair]:
-        with self._lock:
-            if path not in self._files:
-                self._files[path] = self._read(Path(path))
-                if len(self._files) > _KEPT:
-                    self._files.popitem(last=False)
-            self._files.move_to_end(path)
-            return self._files[path]
+        return _remembered(self._files, path, lambda: self._read(Path(path)))
 
     def _read(self, path: Path) -> dict[str, LoraPair]:
         weights = open_weights(path, self.loaders)
@@ -57,6 +63,16 @@ class AdapterStore:
             return read_adapter(path.name, weights, self.info.architecture, self._shapes)
         finally:
             weights.close()
+
+
+def _remembered(known: "OrderedDict[Key, Value]", key: Key, make: Callable[[], Value]) -> Value:
+    """What stands under `key`, made if need be; the least recently used of more than `_KEPT` is forgotten."""
+    if key not in known:
+        known[key] = make()
+        if len(known) > _KEPT:
+            known.popitem(last=False)
+    known.move_to_end(key)
+    return known[key]
 
 
 def open_weights(path: Path, loaders: Sequence[Loader]) -> Weights:

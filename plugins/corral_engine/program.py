@@ -225,7 +225,7 @@ class LoraPair:
     scale: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class AdapterSet:
     """The adapters of one sequence: for a weight name, the pairs whose products are added in order."""
 

@@ -148,10 +148,7 @@ class ReferenceExecutor:
         op = cast(p.Embed, op)
         index = {"token": batch.token_ids, "position": batch.positions, "zero": np.zeros_like(batch.token_ids)}[op.by]
         rows = self._rows(op.table, index) * np.float32(op.scale)
-        if op.by == "token":
-            for which, pair in _pairs(batch, f"{op.table.name}:rows", batch.seq_of):
-                part = product(pair.a.T[index[which]], pair.b, slots_of(batch.seq_of, batch.positions)[which])
-                rows[which] += np.float32(pair.scale * op.scale) * part
+        add_embedding_adapters(batch, op, rows)
         self._write(op.out, self._read(op.out) + rows if op.add else rows)
 
     def _norm(self, batch: Batch, op: p.Op) -> None:
@@ -239,6 +236,16 @@ def _after_selection(program: Program) -> frozenset[str]:
     start = next(i for i, op in enumerate(program.ops) if isinstance(op, p.SelectRows))
     outs = [getattr(op, "out", None) for op in program.ops[start:]]
     return frozenset(out.name for out in outs if out is not None)
+
+
+def add_embedding_adapters(batch: Batch, op: p.Embed, rows: Float32) -> None:
+    """Add to the embeddings (T, E) of a step what its sequences' adapters change about the table."""
+    if op.by != "token" or not batch.adapters:
+        return
+    slots = slots_of(batch.seq_of, batch.positions)
+    for which, pair in _pairs(batch, f"{op.table.name}:rows", batch.seq_of):
+        part = product(pair.a.T[batch.token_ids[which]], pair.b, slots[which])
+        rows[which] += np.float32(pair.scale * op.scale) * part
 
 
 def _pairs(batch: Batch, name: str, seq_of: Int32) -> Iterable[tuple[Int32, p.LoraPair]]:

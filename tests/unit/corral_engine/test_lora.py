@@ -140,6 +140,43 @@ def test_sequences_with_different_adapters_run_side_by_side(bench: MakeBench, tm
     assert len({tuple(tokens) for tokens in alone}) > 2
 
 
+_PRODUCTS = ("attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down")
+EVERY_PRODUCT = (*(f"blk.{layer}.{name}.weight" for layer in range(2) for name in _PRODUCTS), "output.weight")
+
+
+@pytest.mark.parametrize("rank", [1, 3, 16, 40])
+@pytest.mark.parametrize("n_threads", [1, 2])
+def test_the_native_update_is_that_of_the_reference(
+    open_model: Callable[..., Model], tmp_path: Path, rank: int, n_threads: int
+) -> None:
+    specs = [write_adapter(tmp_path / f"{i}.gguf", adapter_tensors(i, rank, EVERY_PRODUCT)) for i in range(2)]
+    results, states = [], []
+    for kernels in ("numpy", "native"):
+        config = EngineConfig(kernels=kernels, n_threads=n_threads)  # type: ignore[arg-type]
+        made = open_model("llama", config=config, kv_tokens=256)
+        made.adapters.loaders = [GgufLoader()]
+        sets = [NO_ADAPTERS, *(made.adapters.load(chosen) for chosen in (specs[:1], specs[1:], specs))]
+        feeds = [Feed(tiny_models.SHORT, 0, [i], 2, adapters) for i, adapters in enumerate(sets)]
+        results.append(made.executor.run(make_batch(feeds)).copy())
+        states.append(made.executor.run(make_batch(feeds), hidden=True).copy())
+        again = [made.executor.run(make_batch([feed])).copy() for feed in feeds]  # company changes no bit
+        assert np.array_equal(np.concatenate(again), results[-1])
+    assert np.abs(results[0] - results[1]).max() < 2e-4 * np.abs(results[0]).max()
+    assert np.abs(states[0] - states[1]).max() < 2e-4 * np.abs(states[0]).max()
+    assert len({row.tobytes() for row in results[1]}) == 8
+
+
+def test_a_forgotten_adapter_leaves_nothing_in_the_executor(open_model: Callable[..., Model], tmp_path: Path) -> None:
+    made = open_model("llama", config=EngineConfig(kernels="native"), kv_tokens=256)
+    made.adapters.loaders = [GgufLoader()]
+    executor: Any = made.executor
+    for i in range(20):
+        logits(made, made.adapters.load((write_adapter(tmp_path / f"{i}.gguf", adapter_tensors(i)),)))
+    assert 0 < len(executor._packed) <= 8
+    plain = logits(made)
+    assert np.array_equal(plain, logits(made, NO_ADAPTERS))
+
+
 def test_cached_prefixes_belong_to_their_adapters(bench: MakeBench, tmp_path: Path) -> None:
     made = bench()
     made.model.adapters.loaders = [GgufLoader()]
@@ -193,4 +230,6 @@ def test_norms_in_adapters_are_ignored_and_files_are_read_once(model: Model, tmp
     store: AdapterStore = model.adapters
     first = store.load((spec,))
     Path(spec.path).unlink()
-    assert store.load((spec,)).pairs.keys() == first.pairs.keys() == set(TARGETS)
+    again = store.load((AdapterSpec(path=spec.path, scale=0.5),))
+    assert again.pairs.keys() == first.pairs.keys() == set(TARGETS)
+    assert store.load((spec,)) is first

@@ -1,0 +1,148 @@
+"""The converter: which files it takes, and a whole checkpoint from its files to one GGUF file."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from corral import CorralError, FormatError, JSONObject, Progress, Unsupported
+from corral_gguf.writer import write_gguf
+from corral_modelfile.hookspecs import Converted
+from corral_safetensors import defaults, encoders
+from corral_safetensors.checkpoint import open_checkpoint
+from corral_safetensors.documents import Documents, Fields
+from corral_safetensors.family import Family
+from corral_safetensors.plan import FloatType, Plan, file_keys, make_plan
+from corral_safetensors.quantized import gather
+from corral_safetensors.rows import Rows
+from corral_safetensors.special_tokens import special_keys
+from corral_safetensors.vocabulary import read_vocabulary
+
+CONFIG = "config.json"
+ADAPTER_CONFIG = "adapter_config.json"
+FILE_TYPES = {"F32": 0, "F16": 1, "BF16": 32}
+Tell = Callable[[Progress], None]
+ShouldStop = Callable[[], bool]
+
+
+class Stopped(CorralError):
+    """Raised when `should_stop` answered yes; nobody waits for the result."""
+
+
+class Pace:
+    """Counts the bytes written, tells how far they are, and ends the work when it is no longer wanted."""
+
+    def __init__(self, status: str, total_bytes: int, tell: Tell, should_stop: ShouldStop) -> None:
+        self._status, self._total, self._tell, self._should_stop = status, total_bytes, tell, should_stop
+        self._done = 0
+
+    def advance(self, n_bytes: int) -> None:
+        if self._should_stop():
+            raise Stopped("converting was stopped")
+        self._done += n_bytes
+        self._tell(Progress(status=self._status, total_bytes=self._total, completed_bytes=self._done))
+
+
+def documents_of(files: Mapping[str, Path], config: str) -> Documents:
+    """The files named from the folder of the topmost `config`.  Raises FormatError when there is none."""
+    tops = sorted((PurePosixPath(name).parent for name in files if PurePosixPath(name).name == config), key=_depth)
+    if not tops:
+        raise FormatError(f"{config} is missing beside {', '.join(sorted(files))[:200]}")
+    inside = {name: path for name, path in files.items() if PurePosixPath(name).is_relative_to(tops[0])}
+    return Documents({PurePosixPath(name).relative_to(tops[0]).as_posix(): path for name, path in inside.items()})
+
+
+def _depth(folder: PurePosixPath) -> int:
+    return len(folder.parts)
+
+
+def choose_family(families: Sequence[Family], config: Fields) -> Family:
+    """The family of a config.json.  Raises Unsupported naming the class."""
+    classes = config.array("architectures")
+    for family in reversed(families):
+        if any(name in family.classes for name in classes):
+            return family
+    if not classes:
+        raise FormatError(f"{config.file}: 'architectures' is missing")
+    raise Unsupported(f"unsupported architecture {str(classes[0])[:80]!r}")
+
+
+def settle_config(family: Family, config: Fields) -> Fields:
+    """The text model's configuration with the defaults of its class.  Raises Unsupported for another activation."""
+    inner = config.child("text_config")
+    settled = Fields(config.file, {**config.values, **inner.values}).over(family.defaults)
+    activation = settled.text("hidden_activation", "hidden_act", default=family.activations[0])
+    if activation not in family.activations:
+        raise Unsupported(
+            f"{config.file}: {family.architecture} with activation {activation!r:.40} cannot be converted"
+        )
+    return settled
+
+
+def convert_model(
+    files: Mapping[str, Path],
+    folder: Path,
+    families: Sequence[Family],
+    float32: FloatType,
+    tell: Tell,
+    should_stop: ShouldStop,
+) -> Converted:
+    """Write `model.gguf` into `folder`.  Raises FormatError, Unsupported; Stopped."""
+    documents = documents_of(files, CONFIG)
+    raw = documents.object(CONFIG)
+    family = choose_family(families, raw)
+    config = settle_config(family, raw)
+    keys = family.keys(config)
+    is_encoder = keys.get("attention.causal") is False
+    keys |= encoders.pooling_keys(documents, is_encoder=is_encoder)
+    weights = gather(open_checkpoint(documents), config)
+    size = _vocabulary_size(family, config, weights)
+    plan = make_plan(family, keys, weights, float32, tied=config.flag("tie_word_embeddings"), n_tokens=size)
+    made = {f"{name}.weight": np.array(values, np.float32) for name, values in family.tensors(config).items()}
+    plan = Plan(plan.outputs, made)
+    metadata = {
+        **_general(family, config, plan),
+        **file_keys(family, keys),
+        **_tokenizer_keys(documents, family, config, size),
+        **defaults.template_keys(documents),
+    }
+    pace = Pace("converting model", plan.size_bytes, tell, should_stop)
+    path = folder / "model.gguf"
+    write_gguf(path, metadata, plan.sources(pace.advance))
+    parameters: JSONObject = defaults.parameters(documents)
+    if is_encoder:
+        parameters |= encoders.length_parameter(documents, keys["context_length"])
+    return Converted(weights=(path,), parameters=parameters)
+
+
+def _vocabulary_size(family: Family, config: Fields, weights: Mapping[str, Rows]) -> int:
+    """How many tokens there are: the rows of the embedding.  0 when there is none, which the plan complains about."""
+    modules = [path for path, name in family.top.items() if name == "token_embd"]
+    for name, rows in weights.items():
+        if name.removesuffix(".weight").endswith(tuple(modules)) and len(rows.shape) == 2:
+            n_rows = rows.shape[0]
+            wanted = config.integer("vocab_size", low=1)
+            if n_rows < wanted or (n_rows > wanted and not family.trims_vocabulary):
+                raise rows.stored.wrong(f"{n_rows} rows, but vocab_size is {wanted}")
+            return wanted
+    return 0
+
+
+def _general(family: Family, config: Fields, plan: Plan) -> dict[str, Any]:
+    name = config.text("_name_or_path").replace("\\", "/").rstrip("/").rpartition("/")[2]
+    return {
+        "general.architecture": family.architecture,
+        "general.type": "model",
+        **({"general.name": name} if name else {}),
+        "general.file_type": FILE_TYPES[plan.file_type],
+        "general.quantization_version": 2,
+    }
+
+
+def _tokenizer_keys(documents: Documents, family: Family, config: Fields, size: int) -> dict[str, Any]:
+    vocabulary = read_vocabulary(documents, family, size)
+    keys = vocabulary.keys() | special_keys(documents, config, vocabulary)
+    if any(stem == "token_types" for stem in family.top.values()):
+        keys["tokenizer.ggml.token_type_count"] = config.integer("type_vocab_size", default=1, low=1)
+    return keys

@@ -73,9 +73,9 @@ class Plugin:
         """`corral_safetensors_families`, for other plugins."""
         yield Hooks
 
-    @hookimpl
+    @hookimpl(optionalhook=True)
     def corral_model_converters(self) -> Iterable["Converter"]:
-        """The converter of safetensors."""
+        """The converter of safetensors.  Without the plugin that makes models nobody asks."""
         yield self._converter
 
     @hookimpl

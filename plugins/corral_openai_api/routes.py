@@ -12,6 +12,8 @@ from corral.decoding import Decoder, read_body
 from corral_openai_api import bodies
 from corral_openai_api.chat import chat
 from corral_openai_api.completions import completions
+from corral_openai_api.embeddings import embeddings
+from corral_openai_api.models import model, models
 from corral_openai_api.plugin import OpenAISettings
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -32,5 +34,8 @@ def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
     rows: Sequence[tuple[str, str, Handler]] = (
         ("POST", "/v1/chat/completions", reading(bodies.CHAT, partial(chat, max_choices=most))),
         ("POST", "/v1/completions", reading(bodies.COMPLETION, partial(completions, max_choices=most))),
+        ("POST", "/v1/embeddings", reading(bodies.EMBEDDINGS, embeddings)),
+        ("GET", "/v1/models", models),
+        ("GET", "/v1/models/{model:.+}", model),
     )
     return [web.route(method, path, handler) for method, path, handler in rows]

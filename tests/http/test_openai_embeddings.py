@@ -1,0 +1,100 @@
+"""Rows 5, 32 and 33 of the OpenAI API's checklist: embeddings."""
+
+import array
+import base64
+import math
+
+import pytest
+
+ASK = {"model": "m", "input": "abc"}
+LENGTH = math.hypot(3, 12)
+
+
+async def test_row_33_floats(openai):
+    answer = await openai.ok("embeddings", ASK)
+    assert list(answer) == ["object", "data", "model", "usage"]
+    assert (answer["object"], answer["model"]) == ("list", "m")
+    assert answer["usage"] == {"prompt_tokens": 3, "total_tokens": 3}
+    (row,) = answer["data"]
+    assert list(row) == ["object", "embedding", "index"]
+    assert (row["object"], row["index"]) == ("embedding", 0)
+    assert row["embedding"] == pytest.approx([3 / LENGTH, 12 / LENGTH])
+
+
+@pytest.mark.parametrize("spelling", ["base64", "BASE64"])
+async def test_row_33_base64(openai, spelling):
+    plain = (await openai.ok("embeddings", ASK))["data"][0]["embedding"]
+    packed = (await openai.ok("embeddings", {**ASK, "encoding_format": spelling}))["data"][0]["embedding"]
+    numbers = array.array("f", base64.b64decode(packed))
+    assert list(numbers) == list(array.array("f", plain))
+
+
+async def test_row_33_formats_that_are_none(openai):
+    status, error = await openai.error("embeddings", {**ASK, "encoding_format": "int8"})
+    assert (status, error["param"]) == (400, "encoding_format")
+    assert error["message"] == ("Invalid value for 'encoding_format' = int8. Supported values: ['float', 'base64'].")
+
+
+async def test_row_33_dimensions(openai):
+    answer = await openai.ok("embeddings", {**ASK, "dimensions": 1})
+    assert answer["data"][0]["embedding"] == [1.0]
+    assert (await openai.error("embeddings", {**ASK, "dimensions": -1}))[1]["param"] == "dimensions"
+
+
+@pytest.mark.parametrize(
+    ("value", "sent"),
+    [
+        ("", [()]),
+        (["a", ""], [(97,), ()]),
+        ([72, 105], [(72, 105)]),
+        ([[72], [105, 33]], [(72,), (105, 33)]),
+        (["a", [98]], [(97,), (98,)]),
+    ],
+)
+async def test_row_32_inputs(openai, doubles, value, sent):
+    answer = await openai.ok("embeddings", {**ASK, "input": value})
+    assert list(doubles.engine.embed_jobs[-1].inputs) == sent
+    assert [row["index"] for row in answer["data"]] == list(range(len(sent)))
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "invalid input"),
+        ([], "invalid input"),
+        (5, "invalid input type"),
+        ({"a": 1}, "invalid input type"),
+        (["a", 5], "invalid input type"),
+        ([[]], "invalid input type"),
+        ([["a"]], "invalid input type"),
+        ([True], "invalid input type"),
+        ([1.5], "invalid input type"),
+    ],
+)
+async def test_row_32_inputs_that_are_none(openai, value, text):
+    assert await openai.error("embeddings", {**ASK, "input": value}) == (
+        400,
+        {"message": text, "type": "invalid_request_error", "param": None, "code": None},
+    )
+
+
+async def test_row_05_names(openai):
+    for model in ("", None):
+        status, error = await openai.error("embeddings", {"input": "x", "model": model})
+        assert (status, error["message"]) == (404, "model '' not found")
+    status, error = await openai.error("embeddings", {**ASK, "model": "nope"})
+    assert (status, error["message"]) == (404, 'model "nope" not found, try pulling it first')
+
+
+async def test_long_inputs(openai, doubles):
+    await openai.ok("embeddings", {**ASK, "input": "y" * 300})
+    assert len(doubles.engine.embed_jobs[-1].inputs[0]) == 256
+    await openai.ok("embeddings", {**ASK, "input": "y" * 300, "num_ctx": 50, "options": {"num_ctx": 60}})
+    assert len(doubles.engine.embed_jobs[-1].inputs[0]) == 50
+    status, error = await openai.error("embeddings", {**ASK, "input": "y" * 300, "truncate": False})
+    assert (status, error["message"]) == (400, "the input length exceeds the context length")
+
+
+async def test_fields_that_change_nothing(openai, kernel):
+    await openai.ok("embeddings", {**ASK, "user": "u", "options": {}, "nonsense": 1, "keep_alive": 0})
+    assert kernel.pool.loaded() == []

@@ -35,7 +35,8 @@ class Job(Value, frozen=True):
     """One sequence to generate.  `max_tokens` < 0 means until the end; counts are tokens.
 
     `n_logprobs`: -1 none, 0 the chosen token's only, n the best n too.  The constraint begins after the text
-    `constraint_after` was generated.  Jobs with different `cache_key`s share no cached prefix.
+    `constraint_after` was generated, or at once if the answer does not begin with `thinking_opens`; `must_answer`
+    forbids ending before.  Jobs with different `cache_key`s share no cached prefix.
     """
 
     token_ids: tuple[int, ...]
@@ -49,6 +50,8 @@ class Job(Value, frozen=True):
     prompt_logprobs: bool = False
     constraint: types.Constraint | None = None
     constraint_after: str = ""
+    thinking_opens: str = ""
+    must_answer: bool = False
     adapters: tuple[AdapterSpec, ...] = ()
     cache_key: str = ""
 

@@ -1,13 +1,12 @@
-"""Constrained decoding: what a plugin that knows grammars supplies, and how a sequence uses it.
+"""Constrained decoding: what a plugin that knows grammars supplies.
 
 A plugin offers compilers through the hook `corral_engine_constraints`.  A compiled constraint belongs to one
 sequence: it is asked whether a sampled token fits, for a mask when it does not, and is told each accepted token.
+Where in an answer it is in force is `corral_engine.answer`'s affair.
 """
 
 from collections.abc import Iterable, Sequence
 from typing import Protocol
-
-import numpy as np
 
 from corral import Constraint, Unsupported
 from corral_engine.program import Float32
@@ -26,12 +25,29 @@ class TokenTexts(Protocol):
         """Tokens that end a generation; allowed exactly when the constraint may end."""
         ...
 
+    def spelling(self, token_id: int) -> bytes:
+        """What a token is called: its text, also of a control token."""
+        ...
+
+    @property
+    def encodes(self) -> bool:
+        """Whether `encode` knows the model's own tokenizer."""
+        ...
+
+    def encode(self, text: str) -> Sequence[int]:
+        """The tokens the model's own tokenizer would write `text` with; () when it is not known."""
+        ...
+
 
 class ConstraintState(Protocol):
     """The constraint of one sequence, at one point of its text."""
 
     def allows(self, token_id: int) -> bool:
         """Whether the token may come next."""
+        ...
+
+    def count_valid(self, token_ids: Sequence[int]) -> int:
+        """How many of the tokens, from the first, may come one after the other."""
         ...
 
     def mask(self, logits: Float32) -> None:
@@ -43,7 +59,10 @@ class ConstraintState(Protocol):
         ...
 
     def forced_tokens(self) -> Sequence[int]:
-        """Tokens that must come next whatever the model thinks; () when there is a choice."""
+        """Tokens that must come next whatever the model thinks; () when there is a choice.
+
+        They are not sampled.  What is left of them after some were accepted must still be forced.
+        """
         ...
 
     @property
@@ -71,40 +90,3 @@ def compiler_for(constraint: Constraint, compilers: Iterable[ConstraintCompiler]
     raise Unsupported(
         f"constrained output of kind {constraint.kind!r} needs a grammar plugin, and none that is enabled offers it"
     )
-
-
-class ActiveConstraint:
-    """A constraint that begins after some text (the end of thinking) was generated."""
-
-    def __init__(self, state: ConstraintState, begins_after: str, texts: TokenTexts) -> None:
-        self.state, self.texts = state, texts
-        self._awaited = begins_after.encode()
-        self._tail = b""
-
-    @property
-    def is_active(self) -> bool:
-        return not self._awaited
-
-    @property
-    def is_finished(self) -> bool:
-        return self.is_active and self.state.is_finished
-
-    def allows(self, token_id: int) -> bool:
-        return not self.is_active or self.state.allows(token_id)
-
-    def masked(self, logits: Float32) -> Float32:
-        """A copy of `logits` with only what is allowed."""
-        copy = np.array(logits, dtype=np.float32)
-        self.state.mask(copy)
-        return copy
-
-    def accept(self, token_id: int) -> None:
-        if self.is_active:
-            self.state.accept(token_id)
-            return
-        self._tail = (self._tail + self.texts.token_bytes[token_id])[-4 * len(self._awaited) - 256 :]
-        if self._awaited in self._tail:
-            self._awaited = b""
-
-    def forced_tokens(self) -> Sequence[int]:
-        return self.state.forced_tokens() if self.is_active else ()

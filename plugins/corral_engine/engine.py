@@ -6,7 +6,17 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from corral import CorralError, FormatError, Loader, ModelInfo, OutOfMemory, RunnerSettings, Unsupported, Weights
+from corral import (
+    CorralError,
+    FormatError,
+    Loader,
+    ModelInfo,
+    OutOfMemory,
+    RunnerSettings,
+    TokenizerKind,
+    Unsupported,
+    Weights,
+)
 from corral.log import get_logger
 
 if TYPE_CHECKING:
@@ -30,6 +40,7 @@ class Parts:
     architectures: "tuple[Architecture, ...]" = ()
     compilers: "tuple[ConstraintCompiler, ...]" = ()
     loaders: tuple[Loader, ...] = ()
+    tokenizers: tuple[TokenizerKind, ...] = ()
 
 
 class CorralEngine:
@@ -119,7 +130,7 @@ class CorralEngine:
         weights_bytes = sum(tensor.nbytes for tensor in tensors.values())
         types = self._cache_types(settings, causal=program.causal)
         n_pages = self._kv_pages(program, hyper.context_length, settings, weights_bytes, types)
-        vocabulary = Vocabulary(weights.vocab())
+        vocabulary = Vocabulary(weights.vocab(), parts.tokenizers)
         n_tokens = len(vocabulary.vocab.tokens) or program.vocab_size
         if n_tokens > program.vocab_size:
             raise FormatError(

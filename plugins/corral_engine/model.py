@@ -4,8 +4,9 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 from corral import BadRequest, ContextOverflow, EmbedJob, Job, Options, Unsupported
+from corral_engine.answer import ActiveConstraint
 from corral_engine.architecture import Architecture
-from corral_engine.constraints import ActiveConstraint, ConstraintCompiler, compiler_for
+from corral_engine.constraints import ConstraintCompiler, compiler_for
 from corral_engine.embedding import Embedder
 from corral_engine.hyperparameters import Hyperparameters
 from corral_engine.kv_cache import PagePool
@@ -86,7 +87,13 @@ class Model:
         if job.constraint is None:
             return None
         state = compiler_for(job.constraint, self.compilers).compile(job.constraint, self.vocabulary)
-        return ActiveConstraint(state, job.constraint_after, self.vocabulary)
+        return ActiveConstraint(
+            state,
+            job.constraint_after,
+            self.vocabulary,
+            thinking_opens=job.thinking_opens,
+            must_answer=job.must_answer,
+        )
 
     def check_embed(self, job: EmbedJob) -> AdapterSet:
         """Check the inputs and read the adapters.  Raises BadRequest, ContextOverflow, Unsupported."""

@@ -64,5 +64,6 @@ class Plugin:
             architectures=tuple(chain.from_iterable(hook.corral_engine_architectures())),
             compilers=tuple(chain.from_iterable(hook.corral_engine_constraints())),
             loaders=tuple(kernel.loaders.values()),
+            tokenizers=tuple(kernel.tokenizers.values()),
         )
         yield

@@ -7,8 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from corral import CorralError, DoneEvent, Event, Job, PrefillEvent, ScoredToken, TokensEvent
+from corral_engine.answer import ActiveConstraint
 from corral_engine.batching import NO_ADAPTERS
-from corral_engine.constraints import ActiveConstraint
 from corral_engine.kv_cache import PagePool, SequenceCache, common_length
 from corral_engine.program import AdapterSet, Float32
 from corral_engine.sampling import Sampler
@@ -102,7 +102,8 @@ class Sequence:
             return ()
         if self.constraint is not None and (forced := self.constraint.forced_tokens()):
             return tuple(forced)[:room]
-        return self.drafter.propose(self.tokens, price)[:room] if self.drafter is not None else ()
+        guesses = self.drafter.propose(self.tokens, price)[:room] if self.drafter is not None else ()
+        return guesses[: self.constraint.count_valid(guesses)] if guesses and self.constraint is not None else guesses
 
     def prefilled(self, n_fed: int, logits: Float32) -> None:
         """A chunk of the prompt was evaluated.  `logits` (n_fed, V) only if the prompt's own scores are wanted."""
@@ -140,6 +141,7 @@ class Sequence:
             return
         emitted: list[int] = []
         scores: list[ScoredToken] = []
+        guesses = () if self.constraint is not None and self.constraint.forced_tokens() else drafts
         reason, ended_by_eog = None, False
         for row, draft in zip(logits, (*drafts, -1), strict=True):
             token = self._sample(row)
@@ -155,7 +157,7 @@ class Sequence:
             if reason is not None or token != draft:
                 break
         self.n_done = len(self.tokens) - (0 if ended_by_eog else 1)  # the last one sampled was not evaluated yet
-        self._count_drafts(len(drafts), common_length(emitted, drafts))
+        self._count_drafts(len(guesses), common_length(emitted, guesses))
         self._share()
         if emitted:
             self.outbox.put(TokensEvent(token_ids=tuple(emitted), logprobs=tuple(scores)))
@@ -165,9 +167,11 @@ class Sequence:
             self._shift()
 
     def _sample(self, row: Float32) -> int:
-        token = self.sampler.sample(row, self.tokens)
         constraint = self.constraint
-        if constraint is None or not constraint.is_active or constraint.allows(token):
+        if constraint is not None and (forced := constraint.forced_tokens()):
+            return forced[0]
+        token = self.sampler.sample(row, self.tokens)
+        if constraint is None or constraint.allows(token):
             return token
         masked = constraint.masked(row)
         if not np.isfinite(masked.max()):

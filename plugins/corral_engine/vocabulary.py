@@ -1,10 +1,11 @@
 """What each token writes, as bytes: for constraints and for DRY's breakers."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
-from corral import Vocab
+from corral import TokenizerKind, Vocab
+from corral_engine.canonical import CanonicalText
 from corral_engine.penalties import BreakerIndex
 
 _NORMAL, _UNKNOWN, _CONTROL, _USER_DEFINED, _UNUSED, _BYTE = range(1, 7)
@@ -21,8 +22,10 @@ def _byte_alphabet() -> dict[str, int]:
 class Vocabulary:
     """Token texts of one model, worked out when first asked for."""
 
-    def __init__(self, vocab: Vocab) -> None:
+    def __init__(self, vocab: Vocab, kinds: Iterable[TokenizerKind] = ()) -> None:
+        """`kinds`: where the model's own tokenizer is looked for."""
         self.vocab = vocab
+        self._kind = next((kind for kind in kinds if kind.name == vocab.model), None)
 
     @cached_property
     def token_bytes(self) -> Sequence[bytes]:
@@ -53,3 +56,22 @@ class Vocabulary:
     @cached_property
     def find_breakers(self) -> BreakerIndex:
         return BreakerIndex(self.token_bytes)
+
+    # --- what constraints ask besides -------------------------------------------------------------------------------
+
+    def spelling(self, token_id: int) -> bytes:
+        """What a token is called: its text, also of a control token."""
+        return self.token_bytes[token_id] or self.vocab.tokens[token_id].encode("utf-8", "surrogateescape")
+
+    @property
+    def encodes(self) -> bool:
+        """Whether the model's own tokenizer is known."""
+        return self._kind is not None
+
+    @cached_property
+    def _canonical(self) -> CanonicalText | None:
+        return CanonicalText(self._kind.build(self.vocab), self.token_bytes) if self._kind is not None else None
+
+    def encode(self, text: str) -> Sequence[int]:
+        """The tokens its own tokenizer would write `text` with; () when that is not known."""
+        return self._canonical.encode(text) if self._canonical is not None else ()

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -34,17 +35,21 @@ class Kind:
 
 
 def kinds(*, llama_cpp_patterns: bool) -> Iterable[TokenizerKind]:
-    """All kinds of this plugin."""
-
-    def byte_level(vocab: Vocab) -> Tokenizer:
-        return _byte_pair(vocab, pre_tokenizer(vocab.pre, llama_cpp_patterns=llama_cpp_patterns))
-
-    yield Kind("gpt2", byte_level)
-    yield Kind("gemma4", lambda vocab: _byte_pair(vocab, raw_lines()))
+    """All kinds of this plugin.  They can be pickled: a model in another process has its tokenizer there."""
+    yield Kind("gpt2", partial(_byte_level, llama_cpp_patterns=llama_cpp_patterns))
+    yield Kind("gemma4", _lines)
     yield Kind("llama", _sentencepiece)
     yield Kind("bert", _wordpiece)
     yield Kind("t5", _unigram)
     yield Kind("none", _no_vocabulary)
+
+
+def _byte_level(vocab: Vocab, *, llama_cpp_patterns: bool) -> Tokenizer:
+    return _byte_pair(vocab, pre_tokenizer(vocab.pre, llama_cpp_patterns=llama_cpp_patterns))
+
+
+def _lines(vocab: Vocab) -> Tokenizer:
+    return _byte_pair(vocab, raw_lines())
 
 
 def _byte_pair(vocab: Vocab, rules: PreTokenizer) -> Tokenizer:

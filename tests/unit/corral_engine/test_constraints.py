@@ -29,6 +29,10 @@ class Spell:
     def allows(self, token_id: int) -> bool:
         return self.at < len(self.wanted) and token_id == self.wanted[self.at]
 
+    def count_valid(self, token_ids: Sequence[int]) -> int:
+        wanted = self.wanted[self.at :]
+        return next((n for n, token in enumerate(token_ids) if wanted[n : n + 1] != [token]), len(token_ids))
+
     def mask(self, logits: Float32) -> None:
         allowed = self.wanted[self.at : self.at + 1]
         kept = logits[allowed].copy()

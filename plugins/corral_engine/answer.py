@@ -1,0 +1,138 @@
+"""Where in what a model generates its constraint is in force: on the answer, not on the thinking before it."""
+
+from collections.abc import Sequence
+from enum import Enum, auto
+
+import numpy as np
+
+from corral_engine.constraints import ConstraintState, TokenTexts
+from corral_engine.program import Float32
+
+_MAX_BLANKS = 4  # tokens of white space before thinking, or between it and the answer
+
+
+class _Part(Enum):
+    BEGINNING = auto()  # thinking may begin, or the answer at once
+    THINKING = auto()
+    GAP = auto()  # white space between thinking and the answer, which is neither
+    ANSWER = auto()
+
+
+class ActiveConstraint:
+    """The constraint of one sequence.
+
+    With `begins_after` (what ends thinking) it is in force behind that text.  Thinking has begun, unless
+    `thinking_opens` says what would begin it: then the model may do so or answer at once.  `must_answer`: it may not
+    end while it thinks.
+    """
+
+    def __init__(
+        self,
+        state: ConstraintState,
+        begins_after: str,
+        texts: TokenTexts,
+        *,
+        thinking_opens: str = "",
+        must_answer: bool = False,
+    ) -> None:
+        self.state, self.texts = state, texts
+        self._opening, self._closing = thinking_opens.strip().encode(), begins_after.encode()
+        self._must_answer = must_answer
+        self._seen = b""  # what decides about the part: the beginning, or the end of the thinking
+        self._n_blanks = 0
+        self._part = _Part.ANSWER
+        if self._closing:
+            self._part = _Part.BEGINNING if self._opening else _Part.THINKING
+
+    @property
+    def is_finished(self) -> bool:
+        return self._part is _Part.ANSWER and self.state.is_finished
+
+    def allows(self, token_id: int) -> bool:
+        match self._part:
+            case _Part.BEGINNING:
+                return self._may_open(token_id) or (not self._seen.strip() and self.state.allows(token_id))
+            case _Part.THINKING:
+                return self._may_think(token_id)
+            case _Part.GAP:
+                return self._is_blank(token_id) or self.state.allows(token_id)
+            case _Part.ANSWER:
+                return self.state.allows(token_id)
+
+    def count_valid(self, token_ids: Sequence[int]) -> int:
+        """How many of the guessed tokens are worth evaluating."""
+        return self.state.count_valid(token_ids) if self._part is _Part.ANSWER else len(token_ids)
+
+    def masked(self, logits: Float32) -> Float32:
+        """A copy of `logits` with only what is allowed."""
+        copy = np.array(logits, dtype=np.float32)
+        every = range(min(len(copy), len(self.texts.token_bytes)))
+        if self._part is _Part.THINKING:
+            copy[[token_id for token_id in every if not self._may_think(token_id)]] = -np.inf
+            return copy
+        if self._part is _Part.BEGINNING:
+            opens = [token_id for token_id in every if self._may_open(token_id)]
+            if self._seen.strip():
+                copy[:] = -np.inf
+            else:
+                self.state.mask(copy)
+            copy[opens] = logits[opens]
+            return copy
+        self.state.mask(copy)
+        return copy
+
+    def accept(self, token_id: int) -> None:
+        match self._part:
+            case _Part.BEGINNING if self._may_open(token_id):
+                self._begin(self.texts.spelling(token_id))
+            case _Part.THINKING:
+                self._think(self.texts.spelling(token_id))
+            case _Part.GAP if self._is_blank(token_id):
+                self._n_blanks += 1
+            case _:
+                self._part = _Part.ANSWER
+                self.state.accept(token_id)
+
+    def forced_tokens(self) -> Sequence[int]:
+        """See `ConstraintState`."""
+        return self.state.forced_tokens() if self._part is _Part.ANSWER else ()
+
+    # --- the parts ------------------------------------------------------------------------------------------------
+
+    def _may_open(self, token_id: int) -> bool:
+        """Whether the text so far and this token are white space or a beginning of the opening tag."""
+        if self._is_end(token_id):
+            return False
+        text = (self._seen + self.texts.spelling(token_id)).lstrip()
+        if not text:
+            return self._n_blanks < _MAX_BLANKS
+        return self._opening.startswith(text) or text.startswith(self._opening)
+
+    def _may_think(self, token_id: int) -> bool:
+        """A token may not hold the end of thinking and the beginning of the answer, for only tokens are checked."""
+        if self._is_end(token_id):
+            return not self._must_answer
+        _, closed, rest = (self._seen + self.texts.spelling(token_id)).partition(self._closing)
+        return not closed or not rest.strip()
+
+    def _is_blank(self, token_id: int) -> bool:
+        text = self.texts.token_bytes[token_id]
+        return bool(text) and not text.strip() and self._n_blanks < _MAX_BLANKS
+
+    def _is_end(self, token_id: int) -> bool:
+        return token_id in self.texts.eog_ids
+
+    def _begin(self, text: bytes) -> None:
+        self._seen += text
+        self._n_blanks += not self._seen.strip()
+        start = self._seen.lstrip()
+        if start.startswith(self._opening):
+            self._part, self._seen = _Part.THINKING, b""
+            self._think(start[len(self._opening) :])
+
+    def _think(self, text: bytes) -> None:
+        self._seen += text
+        if self._closing in self._seen:
+            self._part, self._n_blanks = _Part.GAP, 0
+        keep = len(self._closing) - 1
+        self._seen = self._seen[-keep:] if keep else b""

@@ -1,0 +1,120 @@
+"""From each kind of constraint to a grammar for llguidance.  All of it is bounded, and none of it recurses."""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
+
+import msgspec
+from llguidance import LLMatcher, regex_to_lark
+
+from corral import JSON, BadRequest, JSONObject
+from corral_grammar import gbnf, lark
+from corral_grammar.schema import SchemaReader
+
+if TYPE_CHECKING:
+    from llguidance._lib import JsonCompileOptions
+
+# One space, or one or two newlines and then an indentation: a model cannot go on with white space for ever.
+_JSON_STYLE: "JsonCompileOptions" = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})"}
+_MAX_LOCATED = 300
+_MAX_REPETITION = 100_000
+_REPETITION = re.compile(r"\\.|\{\s*(\d+)\s*(?:,\s*(\d*)\s*)?\}", re.DOTALL)
+
+
+def json_object(_: str) -> str:
+    """Any JSON object."""
+    return _from_schema({"type": "object"})
+
+
+def json_schema(source: str) -> str:
+    """What `source` describes.  Raises BadRequest naming the path of a keyword that cannot be enforced."""
+    return _from_schema(SchemaReader(_decode(source, "JSON schema"), check_pattern).read())
+
+
+def choice(source: str) -> str:
+    """One of a JSON list of texts."""
+    texts = _decode(source, "list of choices")
+    if not isinstance(texts, list) or not texts or not all(isinstance(text, str) and text for text in texts):
+        raise BadRequest("invalid list of choices: it must hold texts, at least one, and none of them empty")
+    return str(LLMatcher.grammar_from_lark("start: " + " | ".join(map(quote, texts))))
+
+
+def regex(source: str) -> str:
+    """All of the answer matches the expression, in Rust's notation without look-around and back-references."""
+    for match in _REPETITION.finditer(source):
+        if any(len(number) > 9 or int(number) > _MAX_REPETITION for number in (match[1], match[2]) if number):
+            raise BadRequest(
+                f"invalid regex constraint: at {match.start()}: {match[0]} repeats more than {_MAX_REPETITION} times"
+            )
+    if problem := check_pattern(source):
+        raise BadRequest(f"invalid regex constraint: {problem}")
+    return str(LLMatcher.grammar_from_regex(regex_to_lark(source, "dw")))
+
+
+def gbnf_grammar(source: str) -> str:
+    """What llama.cpp's notation describes."""
+    return str(LLMatcher.grammar_from_lark(gbnf.translate(source)))
+
+
+def lark_grammar(source: str) -> str:
+    """llguidance's Lark dialect; schemas after `%json` are read as `json_schema` reads them."""
+    parts = lark.check(source)
+    for index in range(1, len(parts), 2):
+        parts[index] = {**_plain(SchemaReader(parts[index], check_pattern).read()), "x-guidance": _JSON_STYLE}
+    return str(LLMatcher.grammar_from_lark(lark.put_together(parts)))
+
+
+def _plain(schema: JSON) -> JSONObject:
+    """A schema as an object; only `true` is none."""
+    return schema if isinstance(schema, dict) else {}
+
+
+def quote(text: str) -> str:
+    """A literal of the Lark dialect."""
+    return msgspec.json.encode(text).decode()
+
+
+def check_pattern(pattern: str) -> str:
+    """What is wrong with a regular expression inside a JSON schema; "" when nothing is."""
+    problem = str(LLMatcher.validate_grammar(LLMatcher.grammar_from_regex(regex_to_lark(pattern, "dw"))))
+    lines = [line.strip() for line in problem.splitlines()]
+    errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return errors[0] if errors else "" if not lines or lines[0].startswith("WARNING") else lines[0][:200]
+
+
+def locate(source: str) -> str:
+    """ " at PATH" of the innermost schema that the library refuses by itself; "" when it stands nowhere alone."""
+    reader = SchemaReader(_decode(source, "JSON schema"), lambda _: "")
+    reader.read()
+    for path, schema in reversed(reader.nodes[:_MAX_LOCATED]):
+        alone = {key: value for key, value in schema.items() if key != "$ref"} if isinstance(schema, dict) else schema
+        if "$ref" not in quote_json(alone) and LLMatcher.validate_grammar(_from_schema(alone)):
+            return f" at {path}"
+    return ""
+
+
+def quote_json(value: JSON) -> str:
+    """As JSON."""
+    return msgspec.json.encode(value).decode()
+
+
+def _from_schema(schema: JSON) -> str:
+    return str(LLMatcher.grammar_from_json_schema(quote_json(_plain(schema)), overrides=_JSON_STYLE))
+
+
+def _decode(source: str, what: str) -> JSON:
+    try:
+        return msgspec.json.decode(source)
+    except (ValueError, RecursionError) as err:
+        reason = "it is nested too deep" if isinstance(err, RecursionError) else str(err)
+        raise BadRequest(f"invalid {what}: {reason}") from err
+
+
+GRAMMARS: Mapping[str, Callable[[str], str]] = {
+    "json": json_object,
+    "json_schema": json_schema,
+    "choice": choice,
+    "regex": regex,
+    "gbnf": gbnf_grammar,
+    "lark": lark_grammar,
+}

@@ -1,0 +1,84 @@
+"""JSON Schema's keywords: which are enforced, what their values must be, which only describe, and which cannot be."""
+
+from collections.abc import Callable
+
+from corral import JSON
+
+TYPES = ("null", "boolean", "number", "integer", "string", "array", "object")
+FORMATS = (
+    "date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri",
+)  # fmt: skip
+ONE_SCHEMA = ("items", "additionalItems", "additionalProperties")
+SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
+SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "definitions")
+APPLIED_IN_PLACE = ("allOf", "anyOf", "oneOf", "$ref")
+
+ANNOTATIONS = frozenset(
+    {
+        "title", "description", "default", "examples", "example", "$comment", "readOnly", "writeOnly", "deprecated",
+        "contentMediaType", "contentEncoding", "contentSchema", "$schema", "$anchor", "discriminator", "xml",
+        "externalDocs", "propertyOrdering",
+    }
+)  # fmt: skip
+UNENFORCED = frozenset(
+    {
+        "not", "if", "then", "else", "contains", "minContains", "maxContains", "uniqueItems", "dependentRequired",
+        "dependentSchemas", "dependencies", "propertyNames", "unevaluatedProperties", "unevaluatedItems",
+        "$dynamicRef", "$dynamicAnchor", "$recursiveRef", "$recursiveAnchor", "nullable",
+    }
+)  # fmt: skip
+DEFAULTS = {"uniqueItems": False, "nullable": False, "unevaluatedProperties": True, "unevaluatedItems": True}
+MAX_COUNT = 1_000_000  # what minLength, minItems and minProperties may ask for; a maximum above it bounds nothing
+
+
+def _is_schema(value: JSON) -> bool:
+    return isinstance(value, dict | bool)
+
+
+def _is_count(value: JSON) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value >= 0 and value == int(value)
+
+
+def _is_number(value: JSON) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_type(value: JSON) -> bool:
+    names = value if isinstance(value, list) else [value]
+    return bool(names) and all(isinstance(name, str) and name in TYPES for name in names)
+
+
+_COUNT = "a whole number that is not negative", _is_count
+_NUMBER = "a number", _is_number
+_LIST = (
+    "a list of schemas that is not empty",
+    lambda value: isinstance(value, list) and bool(value) and all(map(_is_schema, value)),
+)
+_MAP = (
+    "an object whose values are schemas",
+    lambda value: isinstance(value, dict) and all(map(_is_schema, value.values())),
+)
+_TEXT = "a string", lambda value: isinstance(value, str)
+CHECKS: dict[str, tuple[str, Callable[[JSON], bool]]] = {
+    "type": (f"one of {', '.join(TYPES)}, or a list of those", _is_type),
+    "enum": ("a list that is not empty", lambda value: isinstance(value, list) and bool(value)),
+    "const": ("any value", lambda _: True),
+    "$ref": _TEXT,
+    "pattern": _TEXT,
+    "format": _TEXT,
+    "required": (
+        "a list of strings",
+        lambda value: isinstance(value, list) and all(isinstance(name, str) for name in value),
+    ),
+    "items": (
+        "a schema, or a list of schemas",
+        lambda value: _is_schema(value) or (isinstance(value, list) and all(map(_is_schema, value))),
+    ),
+    "additionalItems": ("a schema", _is_schema),
+    "additionalProperties": ("a schema", _is_schema),
+    "multipleOf": ("a number above 0", lambda value: _is_number(value) and value > 0),
+    **dict.fromkeys(SCHEMA_LISTS, _LIST),
+    **dict.fromkeys(SCHEMA_MAPS, _MAP),
+    **dict.fromkeys(("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"), _NUMBER),
+    **dict.fromkeys(("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"), _COUNT),
+}

@@ -1,0 +1,238 @@
+"""Reads a JSON schema: every keyword is enforced, describes only, or is refused by its path.
+
+What is enforced goes to the library, without the rest.  As in Ollama, an object with `properties` has no others unless
+`additionalProperties` says so, properties come in the order of the schema, and integers have 15 digits at most.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import msgspec
+
+from corral import JSON, BadRequest, JSONObject
+from corral_grammar.keywords import (
+    ANNOTATIONS,
+    APPLIED_IN_PLACE,
+    CHECKS,
+    DEFAULTS,
+    FORMATS,
+    MAX_COUNT,
+    ONE_SCHEMA,
+    SCHEMA_LISTS,
+    SCHEMA_MAPS,
+    UNENFORCED,
+)
+
+MAX_DEPTH = 100  # objects and lists within each other; the library reads 128 levels
+MAX_SCHEMAS = 10_000  # with the schemas inside
+MAX_MEMBERS = 1000  # properties of one object, branches of one alternative
+MAX_ENUM = 5000
+MAX_PATTERNS = 500
+_PLAIN_KEY = re.compile(r"[A-Za-z_$][\w$-]*")
+_INTEGER_BOUND = 10**15 - 1
+_BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf", "enum", "const")
+
+CheckPattern = Callable[[str], str]  # a pattern → what is wrong with it, or ""
+
+
+class Node(NamedTuple):
+    """A schema still to be read: where it stands, how deep, and where what it becomes is put."""
+
+    schema: JSON
+    path: str
+    depth: int
+    put: Callable[[JSON], None]
+
+
+def step(path: str, key: str | int) -> str:
+    """The path of a member: `$.properties.age`, `$.anyOf[0]`, `$.properties["first name"]`."""
+    if isinstance(key, int):
+        return f"{path}[{key}]"
+    return f"{path}.{key}" if _PLAIN_KEY.fullmatch(key) else f"{path}[{msgspec.json.encode(key).decode()}]"
+
+
+class SchemaReader:
+    """One schema.  Nothing here recurses, and nothing is fetched."""
+
+    def __init__(self, root: JSON, check_pattern: CheckPattern) -> None:
+        self.root, self._check_pattern = root, check_pattern
+        self.nodes: list[tuple[str, JSON]] = []  # path and what it became, parents first
+        self._refs: dict[str, str] = {}  # path → what it refers to
+        self._patterns: set[str] = set()
+        self._combines = False
+
+    def read(self) -> JSON:
+        """The schema without what only describes.  Raises BadRequest naming the path of the first mistake."""
+        result: list[JSON] = []
+        todo = [Node(self.root, "$", 1, result.append)]
+        while todo:
+            node = todo.pop()
+            if isinstance(node.schema, bool):
+                node.put(node.schema)
+                continue
+            if not isinstance(node.schema, dict):
+                raise BadRequest(f"invalid JSON schema: {node.path} must be an object or a boolean")
+            if node.depth > MAX_DEPTH:
+                raise BadRequest(f"invalid JSON schema: {node.path} is nested more than {MAX_DEPTH} levels deep")
+            enforced: JSONObject = {}
+            node.put(enforced)
+            self.nodes.append((node.path, enforced))
+            if len(self.nodes) > MAX_SCHEMAS:
+                raise BadRequest(f"JSON schema too large: {node.path} is one of more than {MAX_SCHEMAS} schemas")
+            todo.extend(reversed([*self._members(node, enforced)]))
+        self._check_refs()
+        if not self._combines:
+            for _, schema in self.nodes:
+                _close(schema)
+        if result == [False]:
+            raise BadRequest("invalid JSON schema: $ is false, which nothing matches")
+        return result[0]
+
+    def _members(self, node: Node, enforced: JSONObject) -> Iterator[Node]:
+        """Fill `enforced`; the schemas inside are still to be read."""
+        schema: JSONObject = node.schema
+        for key, value in schema.items():
+            path = step(node.path, key)
+            if not self._counts(key, value, path, at_root=node.path == "$"):
+                continue
+            self._check(key, value, path, schema)
+            if key in ONE_SCHEMA and not isinstance(value, list):
+                yield Node(value, path, node.depth + 1, _setter(enforced, key))
+            elif key in SCHEMA_LISTS or key == "items":
+                members: list[JSON] = [None] * len(value)
+                enforced[key] = members
+                for index, member in enumerate(value):
+                    yield Node(member, step(path, index), node.depth + 2, _setter(members, index))
+            elif key in SCHEMA_MAPS:
+                named: JSONObject = dict.fromkeys(value)
+                enforced[key] = named
+                for name, member in value.items():
+                    yield Node(member, step(path, name), node.depth + 2, _setter(named, name))
+            else:
+                enforced[key] = value
+        asserted = [key for key in enforced if key not in ("$defs", "definitions")]
+        applied = [key for key in asserted if key in APPLIED_IN_PLACE]
+        self._combines |= len(enforced.get("allOf", ())) > 1 or (bool(applied) and len(asserted) > 1)
+
+    def _counts(self, key: str, value: JSON, path: str, *, at_root: bool) -> bool:
+        """Whether a keyword restricts anything.  Raises BadRequest for one that would and cannot be enforced."""
+        if key in CHECKS:
+            return True
+        if key in ANNOTATIONS or key.startswith("x-") or (key in ("$id", "id") and at_root):
+            return False
+        if key in DEFAULTS and value is DEFAULTS[key]:
+            return False
+        if key in UNENFORCED:
+            raise BadRequest(f"unsupported JSON schema keyword: {path} cannot be enforced")
+        raise BadRequest(f"unknown JSON schema keyword: {path}")
+
+    def _check(self, key: str, value: JSON, path: str, schema: JSONObject) -> None:
+        what, fits = CHECKS[key]
+        if not fits(value):
+            raise BadRequest(f"invalid JSON schema: {path} must be {what}")
+        most = MAX_ENUM if key == "enum" else MAX_MEMBERS
+        if isinstance(value, list | dict) and key not in ("const", "$defs", "definitions") and len(value) > most:
+            raise BadRequest(f"JSON schema too large: {path} has {len(value)} members, at most {most} are supported")
+        match key:
+            case "pattern":
+                self._check_regex(value, path)
+            case "patternProperties":
+                for pattern in value:
+                    self._check_regex(pattern, step(path, pattern))
+            case "format" if "string" in _types(schema) and value not in FORMATS:
+                raise BadRequest(
+                    f"unsupported JSON schema keyword: {path} {value!r} is not one of {', '.join(FORMATS)}"
+                )
+            case "$ref":
+                self._refs[path] = value
+            case "minLength" | "minItems" | "minProperties" if value > MAX_COUNT:
+                raise BadRequest(f"JSON schema too large: {path} is above {MAX_COUNT}")
+            case "enum" | "const":
+                _check_depth(value, path)
+        least = max(1, len(set(schema.get("required", ()))))
+        if key == "minProperties" and value > least:
+            raise BadRequest(
+                f"unsupported JSON schema keyword: {path} cannot be enforced beyond the {least} required, "
+                "for further names may repeat"
+            )
+
+    def _check_regex(self, pattern: str, path: str) -> None:
+        if pattern in self._patterns:
+            return
+        self._patterns.add(pattern)
+        if len(self._patterns) > MAX_PATTERNS:
+            raise BadRequest(f"JSON schema too large: {path} is one of more than {MAX_PATTERNS} patterns")
+        if problem := self._check_pattern(pattern):
+            raise BadRequest(f"invalid JSON schema: {path}: {problem}")
+
+    def _check_refs(self) -> None:
+        """Every reference leads to a schema of this document, and not back to itself."""
+        targets = {path: self._target(reference, path) for path, reference in self._refs.items()}
+        sound: set[int] = set()
+        for path, target in targets.items():
+            chain: list[int] = []
+            while isinstance(target, dict) and isinstance(target.get("$ref"), str) and id(target) not in sound:
+                if id(target) in chain:
+                    raise BadRequest(f"invalid JSON schema: {path} refers to itself without end")
+                chain.append(id(target))
+                target = self._target(target["$ref"], path)
+            sound.update(chain)
+
+    def _target(self, reference: str, path: str) -> JSON:
+        if not reference.startswith("#"):
+            raise BadRequest(
+                f"unsupported JSON schema keyword: {path} {reference!r} is outside this schema, and nothing is fetched"
+            )
+        if reference != "#" and not reference.startswith("#/"):
+            raise BadRequest(
+                f"unsupported JSON schema keyword: {path} {reference!r} must be a JSON pointer (#/$defs/…)"
+            )
+        found: JSON = self.root
+        for part in unquote(reference).split("/")[1:]:
+            name = part.replace("~1", "/").replace("~0", "~")
+            if isinstance(found, dict) and name in found:
+                found = found[name]
+            elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+                found = found[int(name)]
+            else:
+                raise BadRequest(f"invalid JSON schema: {path} {reference!r} leads nowhere")
+        if not isinstance(found, dict | bool):
+            raise BadRequest(f"invalid JSON schema: {path} {reference!r} leads to no schema")
+        return found
+
+
+def _setter(container: JSON, key: str | int) -> Callable[[JSON], None]:
+    def put(value: JSON) -> None:
+        container[key] = value
+
+    return put
+
+
+def _types(schema: JSONObject) -> list[str]:
+    kinds = schema.get("type", ["string"])
+    return kinds if isinstance(kinds, list) else [kinds]
+
+
+def _check_depth(value: JSON, path: str) -> None:
+    """Values of `enum` and `const` may be nested too."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        if depth > MAX_DEPTH:
+            raise BadRequest(f"invalid JSON schema: {path} is nested more than {MAX_DEPTH} levels deep")
+        inside = [item for item in level if isinstance(item, dict | list)]
+        level = [member for item in inside for member in (item.values() if isinstance(item, dict) else item)]
+
+
+def _close(schema: JSON) -> None:
+    """What the module says of objects and integers, where no other schema is laid over this one."""
+    if "properties" in schema:
+        schema.setdefault("type", "object")
+        if "patternProperties" not in schema:
+            schema.setdefault("additionalProperties", False)
+    elif "items" in schema or "prefixItems" in schema:
+        schema.setdefault("type", "array")
+    if schema.get("type") == "integer" and not any(key in schema for key in _BOUNDS):
+        schema["minimum"], schema["maximum"] = -_INTEGER_BOUND, _INTEGER_BOUND

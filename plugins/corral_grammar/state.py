@@ -1,0 +1,72 @@
+"""Where one sequence stands in its grammar."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from llguidance import LLMatcher
+
+from corral import CorralError
+
+
+class GrammarState:
+    """`corral_engine.constraints.ConstraintState` on a matcher of its own.
+
+    Checking a token takes microseconds, a mask tens to hundreds of them, so masks are made only when a sampled token
+    does not fit.
+    """
+
+    def __init__(self, matcher: LLMatcher, eog_ids: frozenset[int], *, forces: bool) -> None:
+        """`forces`: the model's tokenizer is known, so forced text can be written the way it would write it."""
+        self._matcher, self._eog_ids, self._forces = matcher, eog_ids, forces
+        self._forced: list[int] | None = None
+
+    def allows(self, token_id: int) -> bool:
+        if token_id in self._eog_ids:
+            return bool(self._matcher.is_accepting())
+        return self.count_valid([token_id]) == 1
+
+    def count_valid(self, token_ids: Sequence[int]) -> int:
+        """How many of the tokens, from the first, may come one after the other."""
+        return int(self._matcher.validate_tokens(list(token_ids)))
+
+    def mask(self, logits: Any) -> None:
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        self._check()
+        allowed = np.unpackbits(bits, count=min(len(logits), 8 * len(bits)), bitorder="little")
+        logits[: len(allowed)][allowed == 0] = -np.inf
+        logits[len(allowed) :] = -np.inf
+
+    def accept(self, token_id: int) -> None:
+        if self._forced and self._forced[0] == token_id:
+            del self._forced[0]
+        else:
+            self._forced = None
+        if not self._matcher.consume_token(token_id):
+            self._check()
+            raise CorralError(f"token {token_id} does not fit the required format")
+
+    def forced_tokens(self) -> Sequence[int]:
+        """The text that must come next, as far as its tokens do not depend on what follows it."""
+        if not self._forces:
+            return ()
+        if not self._forced:
+            self._forced = [] if self._matcher.is_stopped() else list(self._matcher.compute_ff_tokens())
+            self._check()
+        return self._forced
+
+    @property
+    def is_finished(self) -> bool:
+        self._check()
+        return bool(self._matcher.is_stopped())
+
+    def _check(self) -> None:
+        if self._matcher.is_error():
+            raise CorralError(
+                f"the required format became too complex to follow: {first_line(self._matcher.get_error())}"
+            )
+
+
+def first_line(message: str) -> str:
+    """An error of the library without its stack, its state and the source it quotes."""
+    return message.partition("\n")[0][:300]

@@ -1,0 +1,180 @@
+"""Every keyword of a schema is enforced, describes only, or is refused by its path, and quickly."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from byte_texts import accepts
+
+from corral import BadRequest
+from corral_grammar.grammars import check_pattern
+from corral_grammar.schema import MAX_DEPTH, SchemaReader
+from corral_grammar.state import GrammarState
+
+
+def read(schema: Any) -> Any:
+    return SchemaReader(schema, check_pattern).read()
+
+
+def nested(depth: int) -> str:
+    return '{"items":' * depth + "{}" + "}" * depth
+
+
+OBJECT = {"type": "object", "properties": {"first name": {"type": "string"}}}
+WRONG = [
+    ({"type": [1]}, "$.type"),
+    ({"type": "strnig"}, "$.type"),
+    ({"type": []}, "$.type"),
+    ({"properties": {"a": {"pattern": "*"}}}, "$.properties.a.pattern: repetition operator missing expression"),
+    ({"items": {"pattern": "(?=a)b"}}, "$.items.pattern: look-around"),
+    ({"pattern": "(a)\\1"}, "$.pattern: backreferences are not supported"),
+    ({"patternProperties": {"[": True}}, '$.patternProperties["["]: unclosed character class'),
+    ({"$ref": "#"}, "$.$ref refers to itself"),
+    ({"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/b"}, "b": {"$ref": "#/$defs/a"}}}, "refers to itself"),
+    ({"$ref": "https://example.org/s.json"}, "$.$ref 'https://example.org/s.json' is outside this schema"),
+    ({"$ref": "other.json#/a"}, "nothing is fetched"),
+    ({"$ref": "#/$defs/x"}, "$.$ref '#/$defs/x' leads nowhere"),
+    ({"$ref": "#/title", "title": "t"}, "leads to no schema"),
+    ({"$ref": "#name"}, "must be a JSON pointer"),
+    ({"anyOf": [{"type": "null"}, {"not": {}}]}, "$.anyOf[1].not cannot be enforced"),
+    ({"properties": {"first name": {"uniqueItems": True}}}, '$.properties["first name"].uniqueItems cannot be'),
+    ({"if": {}, "then": {}}, "$.if cannot be enforced"),
+    ({"contains": {}}, "$.contains cannot be enforced"),
+    ({"propertyNames": {}}, "$.propertyNames cannot be enforced"),
+    ({"dependentRequired": {}}, "$.dependentRequired cannot be enforced"),
+    ({"unevaluatedProperties": False}, "$.unevaluatedProperties cannot be enforced"),
+    ({"minProperties": 2}, "$.minProperties cannot be enforced beyond the 1 required"),
+    ({"minimun": 3}, "unknown JSON schema keyword: $.minimun"),
+    ({"properties": {"a": {"$id": "x"}}}, "$.properties.a.$id"),
+    ({"type": "string", "format": "iban"}, "$.format 'iban' is not one of date-time"),
+    ({"minimum": "3"}, "$.minimum must be a number"),
+    ({"exclusiveMinimum": True}, "$.exclusiveMinimum must be a number"),
+    ({"maxLength": -1}, "$.maxLength must be a whole number"),
+    ({"minItems": 2_000_000_000}, "$.minItems is above"),
+    ({"anyOf": []}, "$.anyOf must be a list of schemas that is not empty"),
+    ({"properties": []}, "$.properties must be an object"),
+    ({"properties": {"a": 3}}, "$.properties must be an object whose values are schemas"),
+    ({"required": "a"}, "$.required must be a list of strings"),
+    ({"enum": [f"value {i}" for i in range(10_000)]}, "$.enum has 10000 members, at most 5000"),
+    ({"properties": {f"p{i}": {} for i in range(5000)}}, "$.properties has 5000 members"),
+    ({"anyOf": [{"properties": {f"p{i}": {} for i in range(600)}} for _ in range(20)]}, "more than 10000 schemas"),
+    ({"anyOf": [{"pattern": f"a{i}"} for i in range(600)]}, "more than 500 patterns"),
+    (json.loads(nested(MAX_DEPTH + 5)), f".items is nested more than {MAX_DEPTH} levels deep"),
+    ({"const": json.loads("[" * 200 + "]" * 200)}, "$.const is nested more than"),
+    (False, "$ is false"),
+    (3, "$ must be an object or a boolean"),
+]
+
+
+@pytest.mark.parametrize(("schema", "message"), WRONG, ids=[message[:40] for _, message in WRONG])
+def test_what_cannot_be_enforced_is_refused_by_its_path(
+    build: Callable[..., GrammarState], schema: Any, message: str
+) -> None:
+    began = time.perf_counter()
+    with pytest.raises(BadRequest) as caught:
+        build("json_schema", json.dumps(schema))
+    assert message in caught.value.message
+    assert time.perf_counter() - began < 1
+
+
+@pytest.mark.parametrize("source", [nested(10_000), "[" * 10_000, "{", "", '{"type": NaN}'])
+def test_what_is_no_json_is_refused(build: Callable[..., GrammarState], source: str) -> None:
+    with pytest.raises(BadRequest, match="invalid JSON schema"):
+        build("json_schema", source)
+
+
+LIBRARY = [
+    ({"properties": {"a": {"type": "integer", "minimum": 5, "maximum": 3}}, "required": ["a"]}, "at $.properties.a:"),
+    ({"properties": {"a": {"oneOf": [{"minimum": 0}, {"maximum": 9}]}}}, "at $.properties.a: oneOf"),
+]
+
+
+@pytest.mark.parametrize(("schema", "message"), LIBRARY)
+def test_what_the_library_refuses_is_found_again(build: Callable[..., GrammarState], schema: Any, message: str) -> None:
+    with pytest.raises(BadRequest) as caught:
+        build("json_schema", json.dumps(schema))
+    assert message in caught.value.message
+
+
+def test_what_describes_only_is_left_out() -> None:
+    schema = {
+        "$schema": "x",
+        "$id": "y",
+        "title": "t",
+        "type": "string",
+        "x-order": 3,
+        "default": "d",
+        "nullable": False,
+    }
+    assert read(schema) == {"type": "string"}
+    assert read({"properties": {"title": {"title": "Title", "type": "string"}}})["properties"] == {
+        "title": {"type": "string"}
+    }
+
+
+def test_objects_have_no_other_properties_unless_the_schema_says_so() -> None:
+    assert read(OBJECT)["additionalProperties"] is False
+    assert read({**OBJECT, "additionalProperties": True})["additionalProperties"] is True
+    assert "additionalProperties" not in read({"type": "object"})
+    laid_over = {"allOf": [OBJECT, {"type": "object", "properties": {"age": {"type": "integer"}}}]}
+    assert all("additionalProperties" not in part for part in read(laid_over)["allOf"])
+
+
+def test_a_formats_name_does_not_matter_to_numbers() -> None:
+    assert read({"type": "integer", "format": "int64"})["type"] == "integer"
+
+
+MATCHES = [
+    ({"type": "string", "minLength": 2, "maxLength": 3}, ['"ab"', '"abc"', '"é\\n"'], ['"a"', '"abcd"', "ab", '"ab" ']),
+    ({"type": "string", "pattern": "^a+$"}, ['"aa"'], ['""', '"ab"']),
+    ({"type": "string", "pattern": "b"}, ['"abc"'], ['"ac"']),
+    ({"type": "string", "format": "date"}, ['"2024-02-29"'], ['"2024-13-01"', '"today"']),
+    ({"type": "integer", "minimum": -3, "exclusiveMaximum": 12}, ["-3", "0", "11"], ["-4", "12", "1.5", "01"]),
+    ({"type": "integer"}, ["0", "-12", "999999999999999"], ["1e5", "1000000000000000", "1.0"]),
+    ({"type": "number", "multipleOf": 0.5}, ["1.5", "2"], ["1.3"]),
+    ({"enum": ["a", 1, None, {"b": [True]}]}, ['"a"', "1", "null", '{"b": [true]}'], ['"b"', "2", "{}"]),
+    ({"const": "x"}, ['"x"'], ['"y"']),
+    ({"type": ["integer", "null"]}, ["1", "null"], ['"1"']),
+    ({"type": "array", "items": {"type": "null"}, "minItems": 1, "maxItems": 2}, ["[null]", "[null, null]"], ["[]"]),
+    ({"prefixItems": [{"type": "null"}], "items": False, "type": "array"}, ["[null]"], ["[null,null]"]),
+    (OBJECT, ["{}", '{"first name": "x"}', '{\n  "first name":"x"}'], ['{"other": 1}', '{"first name": 1}', "[]"]),
+    ({**OBJECT, "required": ["first name"]}, ['{"first name": ""}'], ["{}"]),
+    (
+        {"type": "object", "patternProperties": {"^x": {"type": "null"}}, "additionalProperties": False},
+        ["{}", '{"x1": null}'],
+        ['{"y": null}'],
+    ),
+    ({"type": "object", "additionalProperties": {"type": "null"}, "maxProperties": 1}, ['{"a": null}'], ['{"a": 1}']),
+    (
+        {"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}},
+        ["[]", "[[],[[]]]"],
+        ["[1]"],
+    ),
+    ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, ["null", "true"], ["1"]),
+    (
+        {"oneOf": [{"properties": {"k": {"const": k}}, "required": ["k"]} for k in ("a", "b")]},
+        ['{"k": "a"}', '{"k":"b"}'],
+        ['{"k": "c"}'],
+    ),
+    ({"allOf": [{"minimum": 2}, {"type": "integer", "maximum": 4}]}, ["3"], ["1", "5"]),
+    (True, ["1", '{"a": [1]}'], ["x"]),
+    ({"title": "anything"}, ["1", '{"a": [1]}'], ["x"]),
+]
+
+
+@pytest.mark.parametrize(("schema", "good", "bad"), MATCHES)
+def test_keywords_are_enforced(
+    build: Callable[..., GrammarState], texts: Any, schema: Any, good: list[str], bad: list[str]
+) -> None:
+    source = json.dumps(schema)
+    assert [text for text in good if not accepts(build("json_schema", source), texts, text)] == []
+    assert [text for text in bad if accepts(build("json_schema", source), texts, text)] == []
+
+
+def test_white_space_is_bounded(build: Callable[..., GrammarState], texts: Any) -> None:
+    for text, fits in (("{ }", True), ("{\n  }", True), ("{  }", False), ("{\n\n\n}", False)):
+        assert accepts(build("json"), texts, text) is fits, text
+    assert not accepts(build("json"), texts, " {}")
+    assert not accepts(build("json"), texts, "[]")

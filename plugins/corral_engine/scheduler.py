@@ -9,6 +9,7 @@ import numpy as np
 
 from corral import Busy, CorralError, OutOfMemory
 from corral_engine.batching import Feed, make_batch, share_between
+from corral_engine.fairness import Ledger
 from corral_engine.kv_cache import PagePool
 from corral_engine.program import PAGE_SIZE, Executor, Float32
 from corral_engine.sequence import Sequence
@@ -56,6 +57,7 @@ class Scheduler:
         self._no_room = False  # the first in the queue does not fit until somebody leaves
         self._rows_per_s = 0.0
         self._price = Price()
+        self._ledger = Ledger()
         self._most_rows = settings.prefill_chunk
 
     # --- what the runner calls ------------------------------------------------------------------------------------
@@ -68,12 +70,13 @@ class Scheduler:
 
     def submit(self, sequence: Sequence) -> None:
         self.waiting.append(sequence)
+        self._ledger.arrive(sequence.job.cache_key)
 
     @property
     def n_used_tokens(self) -> int:
         """KV tokens held by running sequences, in whole pages."""
-        pages = {page for sequence in self.active if sequence.cache for page in sequence.cache.pages}
-        return len(pages) * PAGE_SIZE
+        caches = [sequence.cache for sequence in self.active]  # read once: the runner's thread may take it away
+        return len({page for cache in caches if cache is not None for page in cache.pages}) * PAGE_SIZE
 
     def step(self) -> bool:
         """Run one batch.  False when there is nothing to do until something is submitted or read."""
@@ -109,7 +112,7 @@ class Scheduler:
     def _drop_cancelled(self) -> None:
         if any(sequence.cancelled for sequence in self.waiting):
             self.waiting = deque(sequence for sequence in self.waiting if not sequence.cancelled)
-            self._no_room = False
+            self._somebody_left()
         now = self._clock()
         for sequence in self.active:
             if sequence.cancelled:
@@ -123,11 +126,23 @@ class Scheduler:
     def _drop_finished(self) -> None:
         if any(sequence.finished for sequence in self.active):
             self.active = [sequence for sequence in self.active if not sequence.finished]
-            self._no_room = False
+            self._somebody_left()
+
+    def _somebody_left(self) -> None:
+        self._no_room = False
+        self._ledger.keep(sequence.job.cache_key for sequence in (*self.active, *self.waiting))
+
+    def _next(self) -> Sequence:
+        """Who gets the next slot: one that gave way before, else the oldest of the client served least."""
+
+        def claim(sequence: Sequence) -> tuple[bool, int]:
+            return not sequence.started_ns, self._ledger.served(sequence.job.cache_key)
+
+        return min(self.waiting, key=claim)
 
     def _admit(self) -> None:
         while self.waiting and len(self.active) < self.settings.n_parallel and not self._no_room:
-            sequence = self.waiting[0]
+            sequence = self._next()
             cache = sequence.open_cache(self.pool)
             n_pages = -(-(len(sequence.tokens) + 1) // PAGE_SIZE) - cache.n_pages
             if self.active and n_pages > self.pool.n_available():
@@ -135,7 +150,7 @@ class Scheduler:
                 self._no_room = True
                 return
             cache.reserve(len(sequence.tokens))
-            self.waiting.popleft()
+            self.waiting.remove(sequence)
             self.active.append(sequence)
             self.active.sort(key=lambda s: s.arrived_ns)
             sequence.read_at = self._clock()
@@ -215,6 +230,7 @@ class Scheduler:
     def _execute(self, plans: list[Plan]) -> Float32:
         feeds = []
         for plan in plans:
+            self._ledger.charge(plan.sequence.job.cache_key, len(plan.tokens))
             cache = plan.sequence.cache
             pages = cache.pages if cache is not None else []
             feeds.append(Feed(plan.tokens, plan.sequence.n_done, pages, plan.n_outputs, plan.sequence.adapters))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from conftest import ListOutbox, MakeBench
 from corral import Busy, CorralError, DoneEvent, Job, Options, OutOfMemory, PrefillEvent
 from corral_engine.batching import share_between, share_out
+from corral_engine.fairness import Ledger
 from corral_engine.program import Batch
 from corral_engine.scores import score
 
@@ -138,6 +139,48 @@ def test_a_full_queue_is_busy(bench: MakeBench) -> None:
         made.submit(Job(token_ids=(3,)))
     with pytest.raises(Busy, match=r"^server busy, please try again\.  maximum pending requests exceeded$"):
         made.scheduler.check_queue()
+
+
+def test_a_client_with_many_requests_does_not_keep_others_waiting(bench: MakeBench) -> None:
+    made = bench(n_parallel=1)
+    ended: list[str] = []
+
+    class Noting(ListOutbox):
+        def __init__(self, client: str) -> None:
+            super().__init__()
+            self.client = client
+
+        def put(self, item: Any) -> None:
+            ended.append(self.client)
+
+    def ask(client: str, first: int) -> None:
+        job = Job(token_ids=(first, 4), options=GREEDY, max_tokens=6, cache_key=client)
+        made.submit(job, Noting(client))
+
+    for first in range(3, 9):
+        ask("greedy", first)
+    for _ in range(10):
+        made.scheduler.step()
+    ask("modest", 20)
+    ask("modest", 21)
+    made.finish()
+    turns = [client for client, before in zip(ended, ["", *ended], strict=False) if client != before]
+    assert turns == ["greedy", "modest", "greedy", "modest", "greedy"]
+    assert not made.scheduler._ledger._served
+
+
+def test_clients_start_level() -> None:
+    ledger = Ledger()
+    ledger.arrive("a")
+    ledger.charge("a", 100)
+    ledger.arrive("b")
+    assert ledger.served("b") == 100
+    ledger.charge("b", 5)
+    ledger.arrive("a")
+    assert ledger.served("a") == 100
+    ledger.keep(["b"])
+    ledger.arrive("a")
+    assert ledger.served("a") == 105
 
 
 def test_a_slow_reader_pauses_only_itself(bench: MakeBench) -> None:

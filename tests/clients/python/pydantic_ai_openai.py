@@ -1,0 +1,39 @@
+"""pydantic-ai with its Ollama provider (the OpenAI dialect): text, streaming, tools."""
+
+import asyncio
+import os
+
+from pydantic_ai import Agent
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.ollama import OllamaProvider
+
+SHORT = {"max_tokens": 48, "temperature": 0}
+provider = OllamaProvider(base_url=f"{os.environ['CORRAL_URL']}/v1")
+agent = Agent(OpenAIChatModel("smollm2", provider=provider), instructions="Be concise.", model_settings=SHORT)
+
+result = agent.run_sync("What is the capital of France?")
+assert "Paris" in result.output
+usage = result.usage() if callable(result.usage) else result.usage
+assert usage.output_tokens > 0 < usage.input_tokens
+
+
+async def streamed() -> str:
+    async with agent.run_stream("What is the capital of France?") as running:
+        return "".join([part async for part in running.stream_text(delta=True)])
+
+
+assert asyncio.run(streamed()) == result.output
+
+asked = []
+with_tools = Agent(OpenAIChatModel("smollm2-tools", provider=provider), model_settings=SHORT)
+
+
+@with_tools.tool_plain
+def get_weather(city: str) -> str:
+    """Get the current weather of a city."""
+    asked.append(city)
+    return f"11 degrees and rain in {city}"
+
+
+assert with_tools.run_sync("What is the weather in Oslo?").output
+assert asked[0] == "Oslo"

@@ -1,0 +1,20 @@
+"""What people build with: frameworks over the native and the OpenAI dialect, with the calls of their READMEs."""
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        "langchain_ollama_chat.py",
+        "litellm_routes.py",
+        "pydantic_ai_openai.py",
+    ],
+)
+def test_python(python_client, program):
+    python_client(program)
+
+
+@pytest.mark.parametrize("program", ["openai.mjs", "ai_sdk_ollama.mjs"])
+def test_javascript(node_client, program):
+    node_client(program)

@@ -208,7 +208,7 @@ async def _parity(engine: Engine, weights: Weights, tokenizer: Tokenizer, templa
         largest = max(noise(peer, other, tokenizer.encode(prompt(name))) for name in OPEN)
         lines += [
             "llama.cpp with itself: the same file with flash attention off.  Largest difference of its two logits",
-            f"after the open prompts: {largest:.2f} σ.  Candidates nearer than that may change places in either engine.",
+            f"after the open prompts: {largest:.2f} σ.  Nearer candidates may change places in either engine.",
         ]
         token_ids = tokenizer.encode((Path(__file__).parent / "corpus.txt").read_text(encoding="utf-8"))
         chunks = [token_ids[i : i + CHUNK] for i in range(0, len(token_ids) - CHUNK + 1, CHUNK)]

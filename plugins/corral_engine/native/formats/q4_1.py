@@ -6,7 +6,7 @@ Packed, eight rows: eight d, eight m, then four registers of codes.
 from collections.abc import Callable
 
 from corral_engine.native.catalog import FORMATS
-from corral_engine.native.formats.nibbles import nibble_codes, repack_words
+from corral_engine.native.formats.bits import nibble_codes, repack_words
 from corral_engine.native.kernels import product
 from corral_engine.native.kernels.kinds import Kind
 from corral_engine.native.simd import inline, load_f16x8, load_u16, store_u16, zero_i32

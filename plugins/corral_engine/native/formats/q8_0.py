@@ -14,6 +14,7 @@ from corral_engine.native.simd import (
     load_f16x8,
     load_u8,
     load_u16,
+    signed_codes,
     store_u8,
     store_u16,
     zero_f32,
@@ -34,10 +35,15 @@ def _repack(source, target, lane):  # type: ignore[no-untyped-def]
 
 
 @inline
+def _four(p):  # type: ignore[no-untyped-def]
+    c0, c1, c2, c3 = load_codes(p), load_codes(p + 32), load_codes(p + 64), load_codes(p + 96)
+    return signed_codes(c0), signed_codes(c1), signed_codes(c2), signed_codes(c3)
+
+
+@inline
 def _codes(group, b):  # type: ignore[no-untyped-def]
     p = group + b * _BYTES + _CODES
-    first = load_codes(p), load_codes(p + 32), load_codes(p + 64), load_codes(p + 96)
-    return (*first, load_codes(p + 128), load_codes(p + 160), load_codes(p + 192), load_codes(p + 224))
+    return (*_four(p), *_four(p + 128))
 
 
 @inline

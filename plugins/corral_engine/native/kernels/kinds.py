@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from corral_engine.native.simd import (
+    SIGNED_ZERO,
+    VARIANT,
     add_i32,
     dot,
     dot_pairs,
@@ -34,20 +36,26 @@ class Kind:
 
     result += (scale · d) · i [+ offset · s] [+ (offset · d) · Σ minimum · Σx]
 
-    steps      registers that may be added up in 16 bits before they are widened: 8 for codes below 16, 4 below 32, 2
-               below 64; signed codes are widened at once
+    bits       of a code
+    signed     codes are signed, of eight bits
     zero       the code that means 0 (subtracted exactly, as zero · Σx)
     offset     each block has a float offset a row
     halves     each half of a block has an integer scale (a pair of int16 a row)
     minima     each half of a block has an integer minimum, times the float offset
     """
 
-    steps: int = REGISTERS
+    bits: int = 4
     signed: bool = False
     zero: int = 0
     offset: bool = False
     halves: bool = False
     minima: bool = False
+
+    @property
+    def steps(self) -> int:
+        """Registers that are added up before the sums are widened: AVX2 adds in 16 bits, which few products fit."""
+        most = {5: 4, 6: 2}.get(self.bits, REGISTERS) if VARIANT == "avx2" else REGISTERS
+        return min(most, REGISTERS // 2) if self.halves else most
 
     @property
     def parts(self) -> int:
@@ -92,8 +100,9 @@ def _sum_halves(parts: int) -> Callable[..., Any]:
 
 def arithmetic(kind: Kind) -> Arithmetic:
     """The inline functions of a kind."""
-    zero, zero_pair = kind.zero, kind.zero | kind.zero << 16
-    halves, has_zero, has_offset, has_minima = kind.halves, kind.zero != 0, kind.offset, kind.minima
+    zero = SIGNED_ZERO if kind.signed else kind.zero
+    zero_pair, has_zero = zero | zero << 16, zero != 0
+    halves, has_offset, has_minima = kind.halves, kind.offset, kind.minima
 
     @inline
     def finish(acc, i, scale, offset, pairs, minima, side):  # type: ignore[no-untyped-def]

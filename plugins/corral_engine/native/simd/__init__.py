@@ -8,6 +8,7 @@ same bits wherever fused multiply-add exists.
 """
 
 from corral_engine.native.simd.codes import (
+    SIGNED_ZERO as SIGNED_ZERO,
     Sums as Sums,
     dot as dot,
     dot_pairs as dot_pairs,
@@ -20,12 +21,13 @@ from corral_engine.native.simd.codes import (
     no_sums as no_sums,
     scale_codes as scale_codes,
     shift_codes as shift_codes,
+    signed_codes as signed_codes,
     splat_codes as splat_codes,
     store_codes as store_codes,
     sums_i32 as sums_i32,
     sums_times_high as sums_times_high,
     sums_times_low as sums_times_low,
-    table_codes as table_codes,
+    table_word as table_word,
 )
 from corral_engine.native.simd.floats import (
     absolute as absolute,
@@ -64,11 +66,16 @@ from corral_engine.native.simd.integers import (
     high_half as high_half,
     lane_numbers as lane_numbers,
     like_i32 as like_i32,
+    load_i8_pairs as load_i8_pairs,
     load_i8x8 as load_i8x8,
     load_i8x32 as load_i8x32,
     load_i32x8 as load_i32x8,
+    load_u2x8 as load_u2x8,
+    load_u4x8 as load_u4x8,
+    load_u8_pairs as load_u8_pairs,
     load_u8x8 as load_u8x8,
     low_half as low_half,
+    make_pairs as make_pairs,
     mul_i32 as mul_i32,
     or_i32 as or_i32,
     shift_left as shift_left,

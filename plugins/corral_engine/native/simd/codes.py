@@ -4,6 +4,7 @@ A register of codes holds four consecutive codes of each of eight rows; its dot 
 for every row, gives a register of eight sums.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from llvmlite import ir
@@ -79,9 +80,27 @@ def join_codes(builder: Any, a: Any, b: Any) -> Any:
     return builder.or_(a, b)
 
 
-@word(I8x32, I8x32, I8x32)
-def table_codes(builder: Any, table: Any, index: Any) -> Any:
-    """table[index] for indices 0 … 15; `table` holds its sixteen bytes twice."""
+SIGNED_ZERO = 128 if VARIANT == "vnni" else 0
+"""What a code of 0 looks like to `dot_signed`."""
+
+
+@word(I8x32, I8x32)
+def signed_codes(builder: Any, a: Any) -> Any:
+    """Signed codes in the form that `dot_signed` takes: VNNI multiplies unsigned ones only."""
+    return builder.xor(a, constant(_CODES, SIGNED_ZERO)) if SIGNED_ZERO else a
+
+
+def table_word(values: Sequence[int]) -> Any:
+    """A word that looks up sixteen signed codes by indices 0 … 15."""
+
+    @word(I8x32, I8x32)
+    def look_up(builder: Any, index: Any) -> Any:
+        return _look_up(builder, ir.Constant(_CODES, [value & 0xFF for value in (*values, *values)]), index)
+
+    return look_up
+
+
+def _look_up(builder: Any, table: Any, index: Any) -> Any:
     if VARIANT in ("avx2", "vnni"):
         return call(builder, "llvm.x86.avx2.pshuf.b", _CODES, table, index)
     result = ir.Constant(_CODES, ir.Undefined)
@@ -135,12 +154,15 @@ def dot(builder: Any, sums: Any, codes: Any, x: Any) -> Any:
 
 @word(I32x8, I32x8, I8x32, I8x32)
 def dot_signed(builder: Any, sums: Any, codes: Any, x: Any) -> Any:
-    """Add to lane r the products of codes[4r … 4r+3] and x, both signed and above -128."""
-    if VARIANT in ("avx2", "vnni"):
+    """Add to lane r the products of codes[4r … 4r+3] (of `signed_codes`, above -128) and x, both signed.
+
+    Too large by SIGNED_ZERO times the sum of x.
+    """
+    if VARIANT == "vnni":
+        return call(builder, "llvm.x86.avx512.vpdpbusd.256", _LANES, sums, codes, x)
+    if VARIANT == "avx2":
         magnitude = call(builder, "llvm.x86.avx2.psign.b", _CODES, codes, codes)
         turned = call(builder, "llvm.x86.avx2.psign.b", _CODES, x, codes)
-        if VARIANT == "vnni":
-            return call(builder, "llvm.x86.avx512.vpdpbusd.256", _LANES, sums, magnitude, turned)
         pairs = call(builder, "llvm.x86.avx2.pmadd.ub.sw", _WORDS, magnitude, turned)
         ones = constant(_WORDS, 1)
         return builder.add(sums, call(builder, "llvm.x86.avx2.pmadd.wd", _LANES, pairs, ones))

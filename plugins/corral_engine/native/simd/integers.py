@@ -75,6 +75,45 @@ def load_i8x8(builder: Any, address: Any) -> Any:
     return builder.sext(load(builder, address, ir.VectorType(_I8, 8)), shape(I32x8))
 
 
+def _spread(builder: Any, bits: Any, width: int) -> Any:
+    """Eight unsigned numbers of `width` bits, the first one lowest, one a lane."""
+    shifts = ir.Constant(shape(I32x8), [width * lane for lane in range(8)])
+    return builder.and_(builder.lshr(splat(builder, bits, 8), shifts), constant(shape(I32x8), (1 << width) - 1))
+
+
+@word(I32x8, types.int64)
+def load_u4x8(builder: Any, address: Any) -> Any:
+    """Eight unsigned numbers of four bits, low bits first."""
+    return _spread(builder, load(builder, address, _I32), 4)
+
+
+@word(I32x8, types.int64)
+def load_u2x8(builder: Any, address: Any) -> Any:
+    """Eight unsigned numbers of two bits, low bits first."""
+    return _spread(builder, builder.zext(load(builder, address, ELEMENTS["i16"]), _I32), 2)
+
+
+@word(I32x8, types.int64)
+def load_i8_pairs(builder: Any, address: Any) -> Any:
+    """Sixteen signed bytes, widened: a pair of int16 a lane."""
+    wide = builder.sext(load(builder, address, ir.VectorType(_I8, 16)), ir.VectorType(ELEMENTS["i16"], 16))
+    return builder.bitcast(wide, shape(I32x8))
+
+
+@word(I32x8, types.int64)
+def load_u8_pairs(builder: Any, address: Any) -> Any:
+    """Sixteen unsigned bytes, widened: a pair of int16 a lane."""
+    wide = builder.zext(load(builder, address, ir.VectorType(_I8, 16)), ir.VectorType(ELEMENTS["i16"], 16))
+    return builder.bitcast(wide, shape(I32x8))
+
+
+@word(I32x8, I32x8, I32x8)
+def make_pairs(builder: Any, low: Any, high: Any) -> Any:
+    """The low 16 bits of two registers as a pair of int16 a lane."""
+    lanes = shape(I32x8)
+    return builder.or_(builder.and_(low, constant(lanes, 0xFFFF)), builder.shl(high, constant(lanes, 16)))
+
+
 @word(I32x32, types.int64)
 def load_i8x32(builder: Any, address: Any) -> Any:
     return builder.sext(load(builder, address, ir.VectorType(_I8, 32)), shape(I32x32))

@@ -67,7 +67,7 @@ class Pipeline:
         model = self.kernel.find(request.model)
         ready, what = await self.prepare(request, model)
         async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
-            load_ns = time.perf_counter_ns() - began
+            load_ns, resident.num_ctx = time.perf_counter_ns() - began, ready.options.num_ctx
             call: types.Generate = partial(_generate, what=what, resident=resident, load_ns=load_ns)
             for interceptor in reversed([*self.kernel.interceptors.values()]):
                 call = partial(_wrapped, interceptor, call)
@@ -91,10 +91,11 @@ class Pipeline:
         async with self.kernel.pool.lease(model) as resident:
             yield resident.tokenizer
 
-    async def load(self, model: types.StoredModel, keep_alive_s: float | None) -> int:
+    async def load(self, model: types.StoredModel, keep_alive_s: float | None, num_ctx: int = 0) -> int:
         """Load a model (or renew its keep-alive); the time it took in ns."""
         began = time.perf_counter_ns()
-        async with self.kernel.pool.lease(model, keep_alive_s):
+        async with self.kernel.pool.lease(model, keep_alive_s) as resident:
+            resident.num_ctx = num_ctx or resident.num_ctx
             return time.perf_counter_ns() - began
 
 

@@ -29,7 +29,7 @@ class Resident:
     def __init__(self, key: str, model: StoredModel, keep_alive_s: float) -> None:
         self.key, self.model, self.keep_alive_s = key, model, keep_alive_s
         self.runner: Runner | None = None
-        self.active = 0
+        self.active, self.num_ctx = 0, 0  # the latest request's context: a share of memory, not a matter of loading
         self.expires_at: float | None = None  # on the monotonic clock; None while in use or never
         self.timer: asyncio.TimerHandle | None = None
 
@@ -230,7 +230,8 @@ class ModelPool:
         for resident in self._residents.values():
             expires_at = wall + (resident.expires_at or now + resident.keep_alive_s) - now
             stats = resident.runner.stats() if resident.runner else None
-            size, context = (stats.weights_bytes + stats.kv_bytes, stats.kv_tokens) if stats else (0, 0)
+            size, room = (stats.weights_bytes + stats.kv_bytes, stats.kv_tokens) if stats else (0, 0)
+            context = min(resident.num_ctx or room, room)
             row = LoadedModel(model=resident.model, size_bytes=size, context_length=context, expires_at=expires_at)
             rows.append(row)
         return sorted(rows, key=lambda row: -row.expires_at)

@@ -77,8 +77,8 @@ async def unload(request: web.Request, model: StoredModel, shown: str, shape: Sh
 async def load(request: web.Request, typed: ChatRequest, model: StoredModel, shown: str, shape: Shape) -> web.Response:
     """Check that the model can do what is asked of it, load it and set its keep-alive."""
     pipeline = request.app[KERNEL].pipeline
-    await pipeline.prepare(typed, model)
-    await pipeline.load(model, typed.keep_alive_s)
+    ready, _ = await pipeline.prepare(typed, model)
+    await pipeline.load(model, typed.keep_alive_s, ready.options.num_ctx)
     return reply(shape(shown, Piece(done_reason="load"), ()))
 
 

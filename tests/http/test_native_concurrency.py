@@ -234,3 +234,20 @@ async def test_two_streams_do_not_mix(serve):
         requests = [ask(client, "a", prompt=letter + "?", raw=True) for letter in "abcdefgh"]
         for letter, request in zip("abcdefgh", requests, strict=True):
             assert (await (await request).json())["response"] == (letter * 50)[:31]
+
+
+async def context_of(client, **body):
+    """What `ps` says after one request to "a"."""
+    assert (await ask(client, "a", **body)).status == 200
+    return (await (await client.get("/api/ps")).json())["models"][0]["context_length"]
+
+
+async def test_row_63_no_option_loads_the_model_again(serve):
+    """The reference reloads for another num_ctx; here the context is a share of memory that each request asks for."""
+    async with serve(context_length=128) as (client, engine, _):
+        assert await context_of(client) == 128
+        assert await context_of(client, prompt="", options={"num_ctx": 64}) == 64
+        assert await context_of(client, options={"num_ctx": 32, "num_batch": 8, "num_thread": 1}) == 32
+        assert await context_of(client, options={"temperature": 0.1, "num_gpu": 0}) == 128
+        assert await context_of(client, options={"num_ctx": 1_000_000}) == 256
+        assert engine.opened == 1

@@ -135,6 +135,7 @@ class ChatBody(CompletionCommonBody, frozen=True):
     functions: JSON = None
     function_call: JSON = None
     web_search_options: JSON = None
+    moderation: JSON = None
 
 
 class CompletionBody(CompletionCommonBody, frozen=True):

@@ -136,6 +136,8 @@ def _refuse(body: ChatBody) -> None:
         raise unsupported("function_call", "use tool_choice")
     if body.web_search_options is not None:
         raise unsupported("web_search_options", "nothing is searched here")
+    if body.moderation is not None:
+        raise unsupported("moderation", "nothing is moderated here")
 
 
 def _choice(index: int, answer: Piece) -> ChoiceWire:

@@ -9,7 +9,7 @@ from corral_openai_api.bodies import MessageBody, ToolCallBody
 from corral_openai_api.errors import FieldError, unsupported
 from corral_openai_api.parts import Content, content
 
-_ROLES = {"developer": "system"}  # templates know no developer
+ROLES = {"developer": "system"}  # templates know no developer
 
 
 def messages(bodies: Sequence[MessageBody]) -> tuple[tuple[Message, ...], tuple[str, ...]]:
@@ -34,7 +34,7 @@ def messages(bodies: Sequence[MessageBody]) -> tuple[tuple[Message, ...], tuple[
 def _message(body: MessageBody, said: Content, names: dict[str, str]) -> Message:
     role = body.role.lower()
     return Message(
-        role=_ROLES.get(role, role),
+        role=ROLES.get(role, role),
         content=said.text or body.refusal,
         thinking=body.reasoning or body.reasoning_content,
         images=said.images,

@@ -15,6 +15,8 @@ from corral_openai_api.completions import completions
 from corral_openai_api.embeddings import embeddings
 from corral_openai_api.models import model, models
 from corral_openai_api.plugin import OpenAISettings
+from corral_openai_api.responses.bodies import RESPONSES
+from corral_openai_api.responses.route import responses
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -35,6 +37,7 @@ def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
         ("POST", "/v1/chat/completions", reading(bodies.CHAT, partial(chat, max_choices=most))),
         ("POST", "/v1/completions", reading(bodies.COMPLETION, partial(completions, max_choices=most))),
         ("POST", "/v1/embeddings", reading(bodies.EMBEDDINGS, embeddings)),
+        ("POST", "/v1/responses", reading(RESPONSES, responses)),
         ("GET", "/v1/models", models),
         ("GET", "/v1/models/{model:.+}", model),
     )

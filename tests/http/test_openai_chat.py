@@ -237,6 +237,7 @@ async def test_row_27_fields_that_change_nothing(openai):
         ("functions", [{"name": "f"}]),
         ("function_call", "auto"),
         ("web_search_options", {}),
+        ("moderation", {}),
     ],
 )
 async def test_row_27_what_cannot_be_done_is_refused_by_name(openai, field, value):

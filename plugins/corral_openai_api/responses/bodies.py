@@ -1,0 +1,32 @@
+"""The request of the responses API.  Items and tools have many shapes: see `items` and `toolbox`."""
+
+from corral import JSON, JSONObject
+from corral.decoding import Decoder
+from corral_openai_api.bodies import CommonBody, FormatBody
+
+
+class ResponsesBody(CommonBody, frozen=True):
+    """POST /v1/responses."""
+
+    input: JSON = None
+    instructions: str = ""
+    max_output_tokens: int | None = None
+    reasoning: JSONObject | None = None
+    text: JSONObject = {}
+    tools: tuple[JSONObject, ...] = ()
+    tool_choice: JSON = None
+    parallel_tool_calls: bool = True
+    truncation: str = ""
+    background: bool = False
+    include: tuple[str, ...] = ()
+    top_logprobs: int = 0
+    metadata: JSONObject = {}
+    previous_response_id: str = ""
+    conversation: JSON = None
+    prompt: JSON = None
+    context_management: JSON = None
+    moderation: JSON = None
+
+
+RESPONSES = Decoder(ResponsesBody)
+FORMAT = Decoder(FormatBody)

@@ -159,6 +159,7 @@ def _job(
 ) -> runners.Job:
     options, tokenizer = request.options, resident.tokenizer
     bound = 10 * options.num_ctx  # even "until the end" ends, as in the reference
+    waits = request.prompt is None or (parser is not None and not parser.thinking_opens)  # else constrained at once
     return runners.Job(
         token_ids=rendered.token_ids,
         options=options,
@@ -170,7 +171,9 @@ def _job(
         n_logprobs=request.top_logprobs if request.logprobs else -1,
         prompt_logprobs=request.prompt_logprobs,
         constraint=request.constraint,
-        constraint_after=parser.answer_after if parser and request.prompt is None else "",
+        constraint_after=parser.answer_after if parser and waits else "",
+        thinking_opens=parser.thinking_opens if parser and waits else "",
+        must_answer=not request.tools,
         adapters=tuple(runners.AdapterSpec(path=str(path)) for path in what.model.adapters),
         cache_key=request.cache_key,
     )

@@ -183,10 +183,13 @@ class OutputParser(Protocol):
     """Splits generated text into content, thinking and tool calls.  Nothing pushed is ever lost.
 
     `answer_after` is the text that ends thinking, where a constrained answer begins; "" when it begins at once.
+    `thinking_opens` is the text that must come first for there to be thinking; "" when the prompt has begun it.
     """
 
     @property
     def answer_after(self) -> str: ...
+    @property
+    def thinking_opens(self) -> str: ...
     def push(self, text: str) -> Iterable[types.Piece]: ...
     def finish(self) -> Iterable[types.Piece]: ...
 

@@ -68,7 +68,7 @@ class PlainParser:
     """Holds back whatever may become a tag."""
 
     def __init__(self, *, thinking: bool, tools: set[str]) -> None:
-        self.answer_after = "</think>" if thinking else ""
+        self.thinking_opens = "<think>" if thinking else ""
         self.tags = [*([("<think>", "</think>")] if thinking else []), *([("<call>", "</call>")] if tools else [])]
         self.held = ""
         self.answer_after = "</think>" if thinking else ""

@@ -63,6 +63,7 @@ class Channels:
     ) -> None:
         """`content_header` ends in the header of the messages that are content."""
         self.answer_after = content_header + MESSAGE
+        self.thinking_opens = ""  # every message has a header, and only that of content is followed by the answer
         self._tools = {identifier(tool.name): tool for tool in tools}
         self._kind_of, self._ends = kind_of, tuple(ends)
         self._held = ""

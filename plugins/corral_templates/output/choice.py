@@ -33,7 +33,7 @@ class Style:
 class PlainText:
     """The parser of answers in which nothing is to be found."""
 
-    answer_after = ""
+    answer_after = thinking_opens = ""
 
     def push(self, text: str) -> Iterable[Piece]:
         """All text is content."""
@@ -50,6 +50,7 @@ class ThinkingFirst:
     def __init__(self, splitter: ThinkingSplitter, content: OutputParser) -> None:
         self._splitter, self._content = splitter, content
         self.answer_after = splitter.closing
+        self.thinking_opens = "" if splitter.inside else splitter.opening
 
     def push(self, text: str) -> Iterable[Piece]:
         """What is certain after `text`."""

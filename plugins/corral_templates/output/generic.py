@@ -13,7 +13,7 @@ _SYNTAX = re.compile(r"</?[|\w:｜▁-]+>|\[/?[A-Z_]+\]|```(?:json)?|[\[\]{}(),;
 class GenericCalls:
     """The parser of templates whose calls are JSON.  Text that turns out not to be a call arrives as content."""
 
-    answer_after = ""
+    answer_after = thinking_opens = ""
 
     def __init__(self, tag: str, tools: Sequence[Tool]) -> None:
         self.tag = tag

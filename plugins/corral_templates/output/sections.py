@@ -23,7 +23,7 @@ class SectionCalls:
     `ends` maps each start tag to its end tag; `markers` are tags that mean nothing and are dropped.
     """
 
-    answer_after = ""
+    answer_after = thinking_opens = ""
 
     def __init__(
         self, ends: Mapping[str, str], read: Reader, tools: Sequence[Tool], markers: Sequence[str] = ()

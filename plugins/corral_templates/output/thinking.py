@@ -30,7 +30,7 @@ class ThinkingSplitter:
     """
 
     def __init__(self, opening: str, closing: str, *, inside: bool = False) -> None:
-        self.opening, self.closing = opening, closing
+        self.opening, self.closing, self.inside = opening, closing, inside
         self._state = _State.OPENED if inside else _State.BEFORE
         self._held = ""
 

@@ -74,6 +74,7 @@ def test_thinking_that_the_prompt_began() -> None:
         parser = parser_for(style, Conversation(think=True), prompt)
         assert read(parser, ["a</think>b"])[:2] == want
         assert parser.answer_after == "</think>"
+        assert parser.thinking_opens == ("" if "<think>" in prompt else "<think>")
     assert read(parser_for(style, Conversation(think=False), "<think>"), ["a</think>b"]) == ("a</think>b", "", [])
 
 

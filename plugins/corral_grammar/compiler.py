@@ -112,7 +112,7 @@ def _start_with_stack(thread: threading.Thread) -> None:
 def _compile(tokenizer: "LLTokenizer", grammar: str, constraint: Constraint) -> "LLMatcher":
     from llguidance import LLMatcher, LLParserLimits
 
-    from corral_grammar.state import first_line
+    from corral_grammar.state import summary
 
     limits = LLParserLimits(max_lexer_states=50_000, max_grammar_size=200_000, verbose_errors=False)
     matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=limits)
@@ -130,4 +130,4 @@ def _compile(tokenizer: "LLTokenizer", grammar: str, constraint: Constraint) -> 
         from corral_grammar.grammars import locate
 
         place = locate(constraint.source)
-    raise BadRequest(f"invalid {constraint.kind} constraint{place}: {first_line(problem)}")
+    raise BadRequest(f"invalid {constraint.kind} constraint{place}: {summary(problem)}")

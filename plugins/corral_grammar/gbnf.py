@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 import msgspec
 
 from corral import BadRequest
+from corral_grammar.fixpoint import settle
 from corral_grammar.gbnf_syntax import Alternatives, Item, Rule, read_rules
 
 _TOKEN_ID = re.compile(r"(!?)<\[(\d+)\]>")
@@ -19,6 +20,7 @@ def translate(source: str) -> str:
     """A Lark grammar.  Raises BadRequest naming the line of the first mistake."""
     rules = _reachable(read_rules(source))
     _check_left_recursion(rules)
+    _check_ends(rules)
     return _Writer(rules).write()
 
 
@@ -59,18 +61,23 @@ def _reachable(rules: dict[str, Rule]) -> dict[str, Rule]:
 
 def _settled(rules: dict[str, Rule], holds: Callable[[Rule, set[str]], bool]) -> set[str]:
     """The names of the rules for which `holds`, given those for which it is known to hold."""
-    users: dict[str, set[str]] = {name: set() for name in rules}
-    for name, rule in rules.items():
-        for item in _references(rule):
-            users[item.value].add(name)
-    settled: set[str] = set()
-    todo = set(rules)
-    while todo:
-        name = todo.pop()
-        if name not in settled and holds(rules[name], settled):
-            settled.add(name)
-            todo |= users[name] - settled
-    return settled
+    depends = {name: [item.value for item in _references(rule)] for name, rule in rules.items()}
+    return settle(depends, lambda name, known: holds(rules[name], known))
+
+
+def _check_ends(rules: dict[str, Rule]) -> None:
+    """Raises BadRequest when no text has an end."""
+
+    def ends(item: Item, known: set[str]) -> bool:
+        if item.least == 0 or item.kind not in ("rule", "group"):
+            return True
+        return item.value in known if item.kind == "rule" else some(item.group, known)
+
+    def some(alternatives: Alternatives, known: set[str]) -> bool:
+        return any(all(ends(item, known) for item in sequence) for sequence in alternatives)
+
+    if "root" not in _settled(rules, lambda rule, known: some(rule.alternatives, known)):
+        raise _error("the rule 'root' never ends", rules["root"].line)
 
 
 # --- left recursion ---------------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from corral import BadRequest
 MAX_DEPTH = 100  # groups within groups
 MAX_REPETITION = 2000
 MAX_ITEMS = 100_000
+MAX_RULES = 2000
 _TOKEN = re.compile(
     r"""(?P<blank>[ \t\r]+|\#[^\n]*)|(?P<newline>\n)|(?P<is>::=)|(?P<bar>\|)|(?P<open>\()|(?P<close>\))|(?P<any>\.)
     |(?P<literal>"(?:[^"\\\n]|\\.)*")|(?P<class>\[(?:[^\]\\\n]|\\.)*\])|(?P<control>!?<[^<>\n]*>)
@@ -128,6 +129,8 @@ class _Reader:
         elif kind == "is" and self._name:
             if self._name in self.rules:
                 raise self.error(f"the rule {self._name!r} is there already (line {self.rules[self._name].line})")
+            if len(self.rules) == MAX_RULES:
+                raise self.error(f"more than {MAX_RULES} rules")
             rule = self.rules[self._name] = Rule(self.line)
             self._open, self._name, self._continues = [rule.alternatives], "", True
         else:

@@ -87,8 +87,7 @@ def locate(source: str) -> str:
     reader = SchemaReader(_decode(source, "JSON schema"), lambda _: "")
     reader.read()
     for path, schema in reversed(reader.nodes[:_MAX_LOCATED]):
-        alone = {key: value for key, value in schema.items() if key != "$ref"} if isinstance(schema, dict) else schema
-        if "$ref" not in quote_json(alone) and LLMatcher.validate_grammar(_from_schema(alone)):
+        if '"$ref"' not in quote_json(schema) and LLMatcher.validate_grammar(_from_schema(schema)):
             return f" at {path}"
     return ""
 

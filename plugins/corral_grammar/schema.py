@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import msgspec
 
 from corral import JSON, BadRequest, JSONObject
+from corral_grammar.endless import never_ends
 from corral_grammar.keywords import (
     ANNOTATIONS,
     APPLIED_IN_PLACE,
@@ -58,7 +59,7 @@ class SchemaReader:
 
     def __init__(self, root: JSON, check_pattern: CheckPattern) -> None:
         self.root, self._check_pattern = root, check_pattern
-        self.nodes: list[tuple[str, JSON]] = []  # path and what it became, parents first
+        self.nodes: list[tuple[str, JSONObject]] = []  # path and what it became, parents first
         self._refs: dict[str, str] = {}  # path → what it refers to
         self._patterns: set[str] = set()
         self._combines = False
@@ -88,6 +89,9 @@ class SchemaReader:
                 _close(schema)
         if result == [False]:
             raise BadRequest("invalid JSON schema: $ is false, which nothing matches")
+        schemas = [schema for _, schema in self.nodes]
+        if never_ends(result[0], schemas, lambda reference: self._target(reference, "$", result[0])):
+            raise BadRequest("invalid JSON schema: $ requires itself, and nothing that has an end matches it")
         return result[0]
 
     def _members(self, node: Node, enforced: JSONObject) -> Iterator[Node]:
@@ -169,7 +173,7 @@ class SchemaReader:
 
     def _check_refs(self) -> None:
         """Every reference leads to a schema of this document, and not back to itself."""
-        targets = {path: self._target(reference, path) for path, reference in self._refs.items()}
+        targets = {path: self._target(reference, path, self.root) for path, reference in self._refs.items()}
         sound: set[int] = set()
         for path, target in targets.items():
             chain: list[int] = []
@@ -177,10 +181,11 @@ class SchemaReader:
                 if id(target) in chain:
                     raise BadRequest(f"invalid JSON schema: {path} refers to itself without end")
                 chain.append(id(target))
-                target = self._target(target["$ref"], path)
+                target = self._target(target["$ref"], path, self.root)
             sound.update(chain)
 
-    def _target(self, reference: str, path: str) -> JSON:
+    def _target(self, reference: str, path: str, found: JSON) -> JSON:
+        """What a reference at `path` leads to in the document `found`."""
         if not reference.startswith("#"):
             raise BadRequest(
                 f"unsupported JSON schema keyword: {path} {reference!r} is outside this schema, and nothing is fetched"
@@ -189,7 +194,6 @@ class SchemaReader:
             raise BadRequest(
                 f"unsupported JSON schema keyword: {path} {reference!r} must be a JSON pointer (#/$defs/…)"
             )
-        found: JSON = self.root
         for part in unquote(reference).split("/")[1:]:
             name = part.replace("~1", "/").replace("~0", "~")
             if isinstance(found, dict) and name in found:

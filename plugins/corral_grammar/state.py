@@ -62,11 +62,11 @@ class GrammarState:
 
     def _check(self) -> None:
         if self._matcher.is_error():
-            raise CorralError(
-                f"the required format became too complex to follow: {first_line(self._matcher.get_error())}"
-            )
+            raise CorralError(f"the required format became too complex to follow: {summary(self._matcher.get_error())}")
 
 
-def first_line(message: str) -> str:
+def summary(message: str) -> str:
     """An error of the library without its stack, its state and the source it quotes."""
-    return message.partition("\n")[0][:300]
+    lines = [line.strip() for line in message.splitlines()]
+    errors = [line for line in lines if line.startswith("error: ")]
+    return ": ".join([*lines[:1], *errors[:1]])[:300]

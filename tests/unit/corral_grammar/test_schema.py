@@ -63,6 +63,8 @@ WRONG = [
     ({"anyOf": [{"pattern": f"a{i}"} for i in range(600)]}, "more than 500 patterns"),
     (json.loads(nested(MAX_DEPTH + 5)), f".items is nested more than {MAX_DEPTH} levels deep"),
     ({"const": json.loads("[" * 200 + "]" * 200)}, "$.const is nested more than"),
+    ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "$ requires itself"),
+    ({"type": "array", "items": {"anyOf": [{"$ref": "#"}]}, "minItems": 1}, "$ requires itself"),
     (False, "$ is false"),
     (3, "$ must be an object or a boolean"),
 ]
@@ -151,6 +153,11 @@ MATCHES = [
         {"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}},
         ["[]", "[[],[[]]]"],
         ["[1]"],
+    ),
+    (
+        {"type": "object", "properties": {"a": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "required": ["a"]},
+        ['{"a": {"a": null}}'],
+        ['{"a": {}}'],
     ),
     ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, ["null", "true"], ["1"]),
     (

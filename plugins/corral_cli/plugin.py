@@ -7,8 +7,10 @@ from corral import Command, Settings, hookimpl
 from corral_cli import hookspecs
 from corral_cli.about import Account, Help, Version
 from corral_cli.arguments import Parser
+from corral_cli.bench import Bench
 from corral_cli.command import Alias
 from corral_cli.create import Create
+from corral_cli.doctor import Doctor
 from corral_cli.models import Copy, ListLoaded, ListModels, Remove, Show, Stop
 from corral_cli.run import Run
 from corral_cli.serve import Serve
@@ -26,7 +28,7 @@ class Plugin:
 
     @hookimpl
     def corral_hookspecs(self) -> Iterable[type]:
-        """`corral_command_parser`."""
+        """`corral_command_parser`, `corral_checks`."""
         yield hookspecs.Hooks
 
     @hookimpl(trylast=True)
@@ -51,6 +53,8 @@ class Plugin:
         yield ListLoaded()
         yield Copy()
         yield Remove()
+        yield Bench()
+        yield Doctor()
         yield Version()
         yield Help()
         yield Alias("start", serve)

@@ -1,7 +1,7 @@
 """Who is served next when requests must wait: the client that was given the fewest tokens.
 
-A client that comes (back) starts level with the least served of those present, so that nobody saves up a claim by staying
-away and nobody pays for what was served while no one else wanted it.  Source: Sheng et al. 2024 (virtual token counter).
+A client that comes (back) starts level with the least served of those present, so that nobody saves up a claim by
+staying away and nobody pays for what was served while no one else wanted it.  Source: Sheng et al. 2024.
 """
 
 from collections.abc import Iterable

@@ -9,10 +9,11 @@ _UNLIMITED = 1 << 60
 
 def available_bytes() -> int:
     """Bytes that can be had without swapping; a large number where that cannot be known."""
-    return min(_machine(), _group())
+    return min(machine_bytes(), group_bytes())
 
 
-def _machine() -> int:
+def machine_bytes() -> int:
+    """The machine's free memory."""
     try:
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -22,7 +23,8 @@ def _machine() -> int:
     return _UNLIMITED
 
 
-def _group() -> int:
+def group_bytes() -> int:
+    """What the control group's limit leaves."""
     v2 = _left(_V2 / "memory.max", _V2 / "memory.current", _V2 / "memory.stat", "inactive_file")
     v1 = _left(_V1 / "memory.limit_in_bytes", _V1 / "memory.usage_in_bytes", _V1 / "memory.stat", "total_inactive_file")
     return min(v2, v1)

@@ -11,6 +11,7 @@ from corral_engine.hookspecs import EngineHooks
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
+    from corral_cli.hookspecs import Check
 
 
 class EngineConfig(Settings, frozen=True):
@@ -43,6 +44,12 @@ class Plugin:
     @hookimpl
     def corral_engines(self) -> Iterable[Engine]:
         return [self.engine]
+
+    @hookimpl(optionalhook=True)
+    def corral_checks(self) -> "Iterable[Check]":
+        from corral_engine.checks import MachineCheck
+
+        return [MachineCheck(self.engine.config)]
 
     @hookimpl
     def corral_capabilities(self, info: ModelInfo) -> Iterable[str]:

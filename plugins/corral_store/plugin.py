@@ -11,6 +11,7 @@ from corral_store.store import OllamaStore
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
+    from corral_cli.hookspecs import Check
 
 
 class Plugin:
@@ -32,6 +33,13 @@ class Plugin:
     def corral_parse_ref(self, text: str) -> ModelRef | None:
         """The syntax of registries, which accepts almost anything: so it is asked last."""
         return names.parse(text)
+
+    @hookimpl(optionalhook=True)
+    def corral_checks(self) -> "Iterable[Check]":
+        """For `corral doctor`."""
+        from corral_store.checks import StoreCheck
+
+        return [StoreCheck(self.store)]
 
     @hookimpl
     def corral_lifespan(self, kernel: "Kernel") -> AbstractAsyncContextManager[None]:

@@ -52,9 +52,7 @@ def run(argv: Sequence[str]) -> int:
     parser.add_argument("-v", "--version", action="store_true", help="show the version and exit")
     subparsers = parser.add_subparsers(title="Commands", metavar="COMMAND", dest="command", parser_class=parser_class)
     for command in commands.values():
-        listed: dict[str, Any] = (
-            {"help": command.help} if command.help else {}
-        )  # an alias works, and help does not list it
+        listed: dict[str, Any] = {"help": command.help} if command.help else {}  # help does not list an alias
         command.configure(subparsers.add_parser(command.name, allow_abbrev=False, **listed))
     args = parser.parse_args(rest)
     chosen = commands.get("version" if args.version else args.command or "")

@@ -80,9 +80,7 @@ class Kernel:
     async def pull(self, ref: ModelRef, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model from the source its name belongs to."""
         if ref.source not in self.sources:
-            raise ModelNotFound(
-                f"model '{ref.name}' not found, and no source {ref.source!r} is enabled to pull it from"
-            )
+            raise ModelNotFound(f"model '{ref.name}' not found, and no source {ref.source!r} is enabled to pull from")
         async with aclosing(self.sources[ref.source].pull(ref, self.store, insecure=insecure)) as updates:
             async for progress in updates:
                 yield progress

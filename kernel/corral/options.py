@@ -44,10 +44,8 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, str) and name in ("stop", "samplers"):
         return [value]
     if isinstance(value, Mapping):  # logit_bias: token ids are JSON keys, and false bans a token
-        return {
-            int(key) if str(key).isdecimal() else key: -math.inf if bias is False else bias
-            for key, bias in value.items()
-        }
+        pairs = ((int(key) if str(key).isdecimal() else key, bias) for key, bias in value.items())
+        return {key: -math.inf if bias is False else bias for key, bias in pairs}
     return value
 
 

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
 from corral.config import keep_alive_seconds
-from corral.errors import Busy, CorralError, Unsupported
+from corral.errors import Busy, CorralError, OutOfMemory, Unsupported
 from corral.log import get_logger
 from corral.protocols import Tokenizer, Weights
 from corral.runners import Runner, RunnerSettings
@@ -112,9 +112,9 @@ class ModelPool:
     async def _join_load(self, key: str, model: StoredModel) -> Resident:
         """Wait for the one load of this model; it is aborted when nobody waits for it any more."""
         task = self._loading.get(key)
+        if len(self._waiting) >= self.settings.max_queue + (self.settings.num_parallel if task else 0):
+            raise Busy(BUSY)
         if task is None:
-            if len(self._waiting) >= self.settings.max_queue:
-                raise Busy(BUSY)
             task = asyncio.create_task(self._load(key, model), name=f"load {model.ref.name}")
             self._loading[key] = task
             task.add_done_callback(lambda done: (self._loading.pop(key, None), done.cancelled() or done.exception()))
@@ -135,7 +135,14 @@ class ModelPool:
             resident = Resident(key, model, self.default_keep_alive_s)
             resident.weights = await asyncio.to_thread(self.kernel.catalog.open, model)
             try:
-                await self._open(resident)
+                while True:
+                    try:
+                        await self._open(resident)
+                        break
+                    except OutOfMemory:
+                        if not self._evict() and not self._closing:
+                            raise
+                        await asyncio.gather(*self._closing, return_exceptions=True)
             except BaseException:
                 resident.weights.close()
                 raise
@@ -179,14 +186,18 @@ class ModelPool:
         )
 
     async def _make_room(self) -> None:
-        """Evict until one more model may be loaded: idle ones first, the shortest keep-alive first."""
+        """Evict until one more model may be loaded."""
         while len(self._residents) >= (self.settings.max_loaded_models or 3):
-            idle = [resident for resident in self._residents.values() if resident.active == 0]
-            if idle:
-                self._drop(min(idle, key=lambda resident: (resident.keep_alive_s, resident.key)))
-            else:
+            if not self._evict():
                 async with self._idle:
                     await self._idle.wait()
+
+    def _evict(self) -> bool:
+        """Drop the idle model with the shortest keep-alive; False when all are in use."""
+        idle = [resident for resident in self._residents.values() if resident.active == 0]
+        if idle:
+            self._drop(min(idle, key=lambda resident: (resident.keep_alive_s, resident.key)))
+        return bool(idle)
 
     def _start_clock(self, resident: Resident) -> None:
         if resident.keep_alive_s <= 0:

@@ -34,9 +34,8 @@ def render(
     options, template = request.options, what.template
     may_cut = request.truncate and not request.strict_context
     bos = tokenizer.decode([tokenizer.bos_id], special=True) if tokenizer.bos_id >= 0 else ""
-    frame = Conversation(
-        tools=request.tools, think=request.think, bos=bos, prompt=request.prompt or "", suffix=request.suffix
-    )
+    prompt, suffix = request.prompt or "", request.suffix
+    frame = Conversation(tools=request.tools, think=request.think, bos=bos, prompt=prompt, suffix=suffix)
     full = 0  # what the prompt would have had before messages were dropped
     if request.suffix:
         text = template.render(frame)

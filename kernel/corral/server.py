@@ -93,9 +93,8 @@ def _unexpected() -> CorralError:
 def _error_response(request: web.Request, dialect: Routes, err: CorralError) -> web.Response:
     status = status_of(err)
     request[FACTS]["error"] = err.code
-    return web.Response(
-        status=status, body=dialect.render_error(err, status), content_type="application/json", charset="utf-8"
-    )
+    body = dialect.render_error(err, status)
+    return web.Response(status=status, body=body, content_type="application/json", charset="utf-8")
 
 
 @web.middleware
@@ -118,14 +117,8 @@ async def _frame(request: web.Request, handler: Handler) -> web.StreamResponse:
         return web.Response(status=status, text=text, headers=allow)
     finally:
         total_ms = round((time.perf_counter() - began) * 1e3, 1)
-        get_logger("http").info(
-            "request.finished",
-            method=request.method,
-            path=request.path,
-            status=status,
-            total_ms=total_ms,
-            **request[FACTS],
-        )
+        about = {"method": request.method, "path": request.path, "status": status, "total_ms": total_ms}
+        get_logger("http").info("request.finished", **about, **request[FACTS])
         structlog.contextvars.clear_contextvars()
 
 
@@ -184,9 +177,7 @@ async def serving(kernel: "Kernel", host: str, port: int) -> AsyncIterator[list[
 
     app = build_app(kernel)
     app.on_shutdown.append(end_streams)  # runs once the listener is closed, before the grace begins
-    runner = web.AppRunner(
-        app, handler_cancellation=True, access_log=None, shutdown_timeout=2.0, keepalive_timeout=75.0
-    )
+    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=2, keepalive_timeout=75)
     async with AsyncExitStack() as stack:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -255,6 +255,12 @@ class Usage(Value, frozen=True):
     drafted_tokens: int = 0
     accepted_tokens: int = 0
 
+    @property
+    def facts(self) -> JSONObject:
+        """For the log line: counts, and times in ms; what is zero is left out."""
+        pairs = ((name, getattr(self, name)) for name in self.__struct_fields__ if name != "total_ns")
+        return {n.replace("_ns", "_ms"): round(v / 1e6, 1) if n.endswith("_ns") else v for n, v in pairs if v}
+
 
 class Truncated(Value, frozen=True):
     """The prompt was cut to fit: token counts before and after."""

@@ -70,12 +70,7 @@ class Answer:
     def _finish(self, last: Piece) -> wire.UsageWire:
         """The real counts, which the request's log line has too."""
         usage = last.usage or Usage()
-        self._facts.update(
-            model=self._head.model,
-            prompt_tokens=usage.prompt_tokens,
-            eval_tokens=usage.eval_tokens,
-            done_reason=last.done_reason,
-        )
+        self._facts.update(model=self._head.model, done_reason=last.done_reason, **usage.facts)
         return wire.usage_wire(usage, tells_cache=self.tells_cache)
 
     def _ending(self, last: Piece, *, called: bool) -> dict[str, str]:

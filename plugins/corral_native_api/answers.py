@@ -60,12 +60,7 @@ def merged(pieces: Sequence[Piece]) -> Piece:
 def _note(request: web.Request, shown: str, piece: Piece) -> None:
     """Facts for the request's log line."""
     if piece.usage is not None:
-        request[FACTS].update(
-            model=shown,
-            prompt_tokens=piece.usage.prompt_tokens,
-            eval_tokens=piece.usage.eval_tokens,
-            done_reason=piece.done_reason,
-        )
+        request[FACTS].update(model=shown, done_reason=piece.done_reason, **piece.usage.facts)
 
 
 async def unload(request: web.Request, model: StoredModel, shown: str, shape: Shape) -> web.Response:

@@ -82,9 +82,6 @@ def usages(pieces: Sequence[Piece]) -> list[Usage]:
 def note(request: web.Request, model: str, piece: Piece) -> None:
     """Facts for the request's log line."""
     if piece.usage is not None:
-        request[FACTS].update(
-            model=model,
-            prompt_tokens=piece.usage.prompt_tokens,
-            eval_tokens=piece.usage.eval_tokens + request[FACTS].get("eval_tokens", 0),
-            done_reason=piece.done_reason,
-        )
+        facts = {"model": model, "done_reason": piece.done_reason, **piece.usage.facts}
+        facts["eval_tokens"] = piece.usage.eval_tokens + request[FACTS].get("eval_tokens", 0)
+        request[FACTS].update(facts)

@@ -94,6 +94,17 @@ async def test_row_60_queue_full(serve):
         assert (await waiting).status == 200
 
 
+async def test_row_60_those_that_wait_for_one_load_are_counted_too(serve):
+    async with serve(max_queue=1, num_parallel=2) as (client, engine, kernel):
+        engine.may_load.clear()
+        waiting = [ask(client, "a") for _ in range(3)]
+        await settled(lambda: len(kernel.pool._waiting) == 3)
+        refused = await ask(client, "a")
+        assert (refused.status, await refused.json()) == (503, {"error": BUSY})
+        engine.may_load.set()
+        assert [(await request).status for request in waiting] == [200] * 3
+
+
 async def test_row_61_parallel_requests(serve):
     async with serve(num_parallel=2) as (client, engine, _):
         engine.pause_at = 1
@@ -226,6 +237,42 @@ async def test_a_load_that_fails_is_an_error_and_can_be_tried_again(serve):
         assert (response.status, await response.json()) == (500, {"error": "needs 5 GB, 1 GB is free"})
         engine.open_error = None
         assert (await ask(client, "a")).status == 200
+
+
+async def test_idle_models_make_room_when_memory_is_short(serve):
+    from corral import OutOfMemory
+
+    async with serve(max_loaded_models=3) as (client, engine, kernel):
+        for name in "ab":
+            await ask(client, name, keep_alive=f"{ord(name)}m")
+        open_runner, held = engine.open, []
+
+        async def short(weights, settings):
+            held.append([resident.model.ref.model for resident in kernel.pool._residents.values()])
+            assert not kernel.pool._closing  # what was evicted has given its memory back
+            if held[-1]:
+                raise OutOfMemory("needs 5 GB, 1 GB is free")
+            return await open_runner(weights, settings)
+
+        engine.open = short
+        assert (await ask(client, "c")).status == 200
+        assert held == [["a", "b"], ["b"], []]
+        assert await names(client) == ["c:latest"]
+
+
+async def test_the_log_line_tells_what_an_answer_cost(serve):
+    import structlog
+
+    async with serve() as (client, engine, _):
+        with structlog.testing.capture_logs() as lines:
+            for stream in (True, False):
+                await (await client.post("/api/generate", json={"model": "a", "prompt": "x", "stream": stream})).read()
+    told = [line for line in lines if line["event"] == "request.finished"]
+    assert len(told) == 2
+    for line in told:
+        assert line["eval_tokens"] > 0
+        assert {"model", "done_reason", "prompt_tokens", "load_ms", "prompt_ms", "eval_ms", "total_ms"} <= line.keys()
+        assert not any(name.endswith("_ns") for name in line)
 
 
 async def test_two_streams_do_not_mix(serve):

@@ -14,7 +14,7 @@ from pathlib import Path
 import msgspec
 
 from corral import CorralError, DoneEvent, EmbedJob, Event, Job, RunnerDied, RunnerSettings, RunnerStats
-from corral.log import configure
+from corral.log import configure, get_logger
 from corral_engine import messages as m
 from corral_engine.engine import CorralEngine, Parts
 from corral_engine.lora import open_weights
@@ -165,8 +165,19 @@ class ProcessRunner:
             self._process.kill()
         self._dead = True
         self._stats = RunnerStats()
+        how = "" if self._closing else await asyncio.get_running_loop().run_in_executor(None, self._how_it_ended)
         for replies in self._replies.values():
-            replies.put_nowait(RunnerDied(_DIED))
+            replies.put_nowait(RunnerDied(_DIED + how))
+
+    def _how_it_ended(self) -> str:
+        """For the error, and in the log; blocking."""
+        self._process.join(_EXIT_S)
+        code = self._process.exitcode
+        number = -code if code is not None and code < 0 else 0
+        name = signal.Signals(number).name if number in signal.valid_signals() and number else ""
+        get_logger("engine").error("runner.died", process_id=self._process.pid, exit_code=code, signal=name or None)
+        perhaps = ", perhaps because memory ran out" if name == "SIGKILL" else ""
+        return f" (its process was ended by {name}{perhaps})" if name else f" (its process ended with exit code {code})"
 
     async def _kill(self) -> None:
         self._dead = True

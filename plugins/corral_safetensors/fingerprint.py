@@ -90,7 +90,7 @@ def _by_structure(config: Any) -> str:
         name = _BY_PATTERN.get(regexes[0], DEFAULT)
     elif not regexes and uses_gpt2:
         name = "smollm" if "Digits" in kinds else "gpt-2"
-    if name == DEFAULT:
+    if name == DEFAULT and "ByteLevel" in kinds:
         get_logger("safetensors").warning("convert.unknown_pre_tokenizer", used=DEFAULT)
     return name
 

@@ -59,8 +59,9 @@ class _Frame:
                     self.texts["eot"] = self.texts["eos"]
                 self.texts["eos"] = last
             self.adds["eos"] = True
-        between = [part for part in step.children("pair") if part.has("SpecialToken")]
-        n_between = len(between) - bool(first) - bool(last)
+        separators = (self.texts.get("sep"), self.texts.get("eos"))
+        between = [part.child("SpecialToken").text("id") for part in step.children("pair")[bool(first) :]]
+        n_between = sum(text in separators for text in between if text) - bool(last)
         if step.has("pair"):
             self.adds["sep"] = n_between > 1 or (n_between == 1 and not last)
 

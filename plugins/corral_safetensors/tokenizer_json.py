@@ -28,7 +28,7 @@ _BYTE_TOKEN = re.compile(r"<0x[0-9A-Fa-f]{2}>")
 _CONTINUES = "##"
 _MERGE_SPACE = "\u0120"  # a space inside one half of a merge
 _PRE_BY_CLASS = {"Qwen2Tokenizer": "qwen2", "GPT2Tokenizer": "gpt-2"}
-_BERT_SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+_BERT_ROLES = {"pad": "[PAD]", "unk": "[UNK]", "cls": "[CLS]", "sep": "[SEP]", "mask": "[MASK]"}
 
 
 def read(documents: Documents, size: int) -> Vocabulary:
@@ -74,7 +74,7 @@ def read_lines(documents: Documents, size: int) -> Vocabulary:
     tokens: list[str | None] = [*lines, *[None] * (size - len(lines))]
     lowercase = documents.object(CONFIG_FILE).flag("do_lower_case", True)
     steps = {"normalizer": {"type": "BertNormalizer", "lowercase": lowercase}}
-    return _word_piece(documents, Fields("vocab.txt", steps), tokens, special=_BERT_SPECIAL)
+    return _word_piece(documents, Fields("vocab.txt", steps), tokens, special=tuple(_BERT_ROLES.values()))
 
 
 def _texts_and_types(documents: Documents, tokens: list[str | None], size: int) -> tuple[list[str], list[int]]:
@@ -90,7 +90,7 @@ def _byte_level(documents: Documents, source: Fields, model: Fields, size: int) 
     tokens = by_id(JSON_FILE, model.child("vocab").values, size)
     texts, types = _texts_and_types(documents, tokens, size)
     pre = pre_tokenizer(documents.text(JSON_FILE), source.values)
-    return Vocabulary("gpt2", texts, types, merges=_merges(model), pre=pre)
+    return Vocabulary("gpt2", texts, types, merges=_merges(model), pre=pre, ids=_unknown(model, tokens))
 
 
 def _byte_fallback(documents: Documents, source: Fields, model: Fields, size: int) -> Vocabulary:
@@ -113,7 +113,7 @@ def _byte_fallback(documents: Documents, source: Fields, model: Fields, size: in
         step.get("type") == "Prepend" or (step.get("type") == "Metaspace" and _prepends(step)) for step in kinds
     )
     extra = {"add_space_prefix": documents.object(CONFIG_FILE).flag("add_prefix_space", prefix)}
-    return Vocabulary("llama", texts, types, scores=scores, merges=merges, extra=extra)
+    return Vocabulary("llama", texts, types, scores, merges, extra=extra, ids=_unknown(model, tokens))
 
 
 def _prepends(step: dict[str, Any]) -> bool:
@@ -134,6 +134,8 @@ def _word_piece(
     vocabulary = Vocabulary("bert", [shown(text, kind) for text, kind in zip(texts, types, strict=True)], types)
     if documents.has(JSON_FILE):
         vocabulary.pre = pre_tokenizer(documents.text(JSON_FILE), source.values)
+    vocabulary.ids = {role: texts.index(text) for role, text in _BERT_ROLES.items() if text in texts}
+    vocabulary.ids |= _unknown(source.child("model"), tokens)
     for step in _steps(source.values.get("normalizer")):
         for key in ("lowercase", "strip_accents"):
             if isinstance(step.get(key), bool):
@@ -171,6 +173,12 @@ def _decoded(text: Any) -> bytes:
         return base64.b64decode(text, validate=True)
     except (TypeError, ValueError, binascii.Error) as err:
         raise FormatError(f"{JSON_FILE}: 'precompiled_charsmap' is not base64") from err
+
+
+def _unknown(model: Fields, tokens: Sequence[str | None]) -> dict[str, int]:
+    """The id of the token for what is not in the vocabulary, where the model names one."""
+    text = model.text("unk_token")
+    return {"unk": tokens.index(text)} if text and text in tokens else {}
 
 
 def _merges(model: Fields) -> list[str]:

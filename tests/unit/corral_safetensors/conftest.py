@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,29 +24,13 @@ from corral_gguf.loader import GgufLoader
 from corral_modelfile.hookspecs import Converted
 from corral_safetensors.plugin import SafetensorsConfig, SafetensorsConverter
 
-CHECKPOINTS = Path(__file__).parents[2] / "fixtures" / "checkpoints"
+sys.path.insert(0, str(Path(__file__).parent))  # tiny_checkpoints is shared by the tests of this folder
+
+from tiny_checkpoints import CHECKPOINTS, checkpoint
+
 PLUGINS = ("engine", "embeddings", "gguf", "modelfile", "pypi", "safetensors", "store", "templates", "tokenizers")
 
-Files = dict[str, Path]
 Convert = Callable[..., Converted]
-
-
-def files_of(*folders: Path) -> Files:
-    """All files in the folders, named from there; of equal names the first counts."""
-    found: Files = {}
-    for folder in folders:
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                found.setdefault(path.relative_to(folder).as_posix(), path)
-    return found
-
-
-def checkpoint(name: str) -> Files:
-    """The files of one; quantized copies share the Llama's tokenizer."""
-    if name in ("nf4", "fp4", "int8"):
-        whole = files_of(CHECKPOINTS / name, CHECKPOINTS / "llama")
-        return {key: path for key, path in whole.items() if "-of-" not in key and not key.endswith("index.json")}
-    return files_of(CHECKPOINTS / name)
 
 
 @pytest.fixture(scope="session")

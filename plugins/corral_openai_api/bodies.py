@@ -77,6 +77,7 @@ class FormatBody(Body, frozen=True):
     schema: JSONObject | None = None
     syntax: str = ""
     definition: str = ""
+    choices: tuple[str, ...] = ()
 
 
 class ReasoningBody(Body, frozen=True):

@@ -6,9 +6,25 @@ import msgspec
 
 from corral import BadRequest, ContextOverflow, CorralError
 from corral.server import sse, status_of
+from corral_openai_api.wire import Wire
 
 _TYPES = {400: "invalid_request_error", 404: "not_found_error"}
 _AT = re.compile(r" - at `\$\.(.+?)`")  # where the decoder found a value of the wrong type
+
+
+class ErrorWire(Wire, frozen=True):
+    """What was wrong, with the field and a word for programs where there are any."""
+
+    message: str
+    type: str
+    param: str | None
+    code: str | None
+
+
+class ErrorBody(Wire, frozen=True):
+    """Every error."""
+
+    error: ErrorWire
 
 
 class FieldError(BadRequest):
@@ -34,7 +50,7 @@ def error_body(error: CorralError, status: int) -> bytes:
     elif found := _AT.search(error.message):
         param, code = found[1], "invalid_type"
     kind = _TYPES.get(status, "api_error")
-    return msgspec.json.encode({"error": {"message": error.message, "type": kind, "param": param, "code": code}})
+    return msgspec.json.encode(ErrorBody(error=ErrorWire(message=error.message, type=kind, param=param, code=code)))
 
 
 def error_event(error: CorralError) -> bytes:

@@ -108,7 +108,8 @@ def think(effort: str, reasoning: ReasoningBody | None) -> Think | None:
 def constraint(format: FormatBody, param: str) -> Constraint | None:
     """What the answer must match; nothing for text.  Raises FieldError for a type that is not known.
 
-    {"type": "grammar", "syntax": "lark" | "regex" | "gbnf", "definition": …} is an extension.
+    {"type": "grammar", "syntax": "lark" | "regex" | "gbnf", "definition": …} and {"type": "choice", "choices": […]} are
+    extensions.
     """
     kind = format.type.strip().lower()
     if kind in ("", "text"):
@@ -121,6 +122,10 @@ def constraint(format: FormatBody, param: str) -> Constraint | None:
         return None if schema is None else Constraint(kind="json_schema", source=source)
     if kind == "grammar" and format.syntax in _SYNTAXES:
         return Constraint(kind=format.syntax, source=format.definition)
+    if kind == "choice" and format.choices:
+        return Constraint(kind="choice", source=msgspec.json.encode(format.choices).decode())
+    if kind == "choice":
+        raise FieldError(f"{param}.choices must be a list of texts, one at least", f"{param}.choices")
     if kind == "grammar":
         raise FieldError(f"{param}.syntax must be one of {', '.join(_SYNTAXES)}", f"{param}.syntax")
-    raise FieldError(f"{param}.type must be text, json_object, json_schema or grammar", f"{param}.type")
+    raise FieldError(f"{param}.type must be text, json_object, json_schema, grammar or choice", f"{param}.type")

@@ -1,8 +1,8 @@
-"""The table: method and path to handler, with the decoder of the handler's body."""
+"""The table: method and path to handler, with the Structs of the body it takes and of the answer it gives."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from functools import partial, wraps
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -10,13 +10,16 @@ from aiohttp import web
 from corral import Handler
 from corral.decoding import Decoder, read_body
 from corral_openai_api import bodies
-from corral_openai_api.chat import chat
+from corral_openai_api.chat import Completion, chat
 from corral_openai_api.completions import completions
-from corral_openai_api.embeddings import embeddings
-from corral_openai_api.models import model, models
+from corral_openai_api.embeddings import Embeddings, embeddings
+from corral_openai_api.errors import ErrorBody
+from corral_openai_api.models import ModelList, ModelWire, model, models
 from corral_openai_api.plugin import OpenAISettings
 from corral_openai_api.responses.bodies import RESPONSES
 from corral_openai_api.responses.route import responses
+from corral_openai_api.responses.shapes import Response
+from corral_openai_api.texts import TextCompletion
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -27,18 +30,31 @@ def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
     def reading(decoder: Decoder[T], handler: Callable[[web.Request, T], Awaitable[web.StreamResponse]]) -> Handler:
         """`handler` with the request's decoded body."""
 
+        @wraps(handler)
         async def read(request: web.Request) -> web.StreamResponse:
             return await handler(request, decoder.decode(await read_body(request, settings.max_body_bytes)))
 
         return read
 
+    def post(
+        path: str,
+        decoder: Decoder[T],
+        handler: Callable[[web.Request, T], Awaitable[web.StreamResponse]],
+        answer: Any,
+        *frames: Any,
+    ) -> web.RouteDef:
+        streamed = {"streams": "text/event-stream", "frames": (*frames, ErrorBody)} if frames else {}
+        told = {"body": decoder.kind, "answer": answer, "error": ErrorBody, **streamed}
+        return web.post(path, reading(decoder, handler), **told)
+
     most = settings.max_choices
-    rows: Sequence[tuple[str, str, Handler]] = (
-        ("POST", "/v1/chat/completions", reading(bodies.CHAT, partial(chat, max_choices=most))),
-        ("POST", "/v1/completions", reading(bodies.COMPLETION, partial(completions, max_choices=most))),
-        ("POST", "/v1/embeddings", reading(bodies.EMBEDDINGS, embeddings)),
-        ("POST", "/v1/responses", reading(RESPONSES, responses)),
-        ("GET", "/v1/models", models),
-        ("GET", "/v1/models/{model:.+}", model),
-    )
-    return [web.route(method, path, handler) for method, path, handler in rows]
+    return [
+        post("/v1/chat/completions", bodies.CHAT, partial(chat, max_choices=most), Completion, Completion),
+        post(
+            "/v1/completions", bodies.COMPLETION, partial(completions, max_choices=most), TextCompletion, TextCompletion
+        ),
+        post("/v1/embeddings", bodies.EMBEDDINGS, embeddings, Embeddings),
+        post("/v1/responses", RESPONSES, responses, Response, dict),
+        web.route("GET", "/v1/models", models, answer=ModelList, error=ErrorBody),
+        web.route("GET", "/v1/models/{model:.+}", model, answer=ModelWire, error=ErrorBody),
+    ]

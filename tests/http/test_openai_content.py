@@ -18,6 +18,7 @@ SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required"
         ({"type": "json_schema", "json_schema": {"name": "n", "strict": True, "schema": SCHEMA}}, "schema"),
         ({"type": "json_schema"}, None),
         ({"type": "grammar", "syntax": "regex", "definition": "[ab]+"}, ("regex", "[ab]+")),
+        ({"type": "choice", "choices": ["a", "b"]}, ("choice", '["a","b"]')),
         ({"type": "grammar", "syntax": "gbnf", "definition": "root ::= x"}, ("gbnf", "root ::= x")),
     ],
 )
@@ -38,6 +39,7 @@ async def test_row_17_formats(openai, doubles, format, expected):
     [
         ({"type": "yaml"}, "response_format.type"),
         ({"type": "grammar", "syntax": "ebnf"}, "response_format.syntax"),
+        ({"type": "choice"}, "response_format.choices"),
         ({"type": "json_schema", "json_schema": {"schema": "x"}}, "response_format.json_schema.schema"),
         ("json", "response_format"),
     ],

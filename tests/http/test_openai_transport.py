@@ -145,3 +145,24 @@ async def test_row_47_a_full_queue(make_kernel, plugins, tables, settings):
         assert await refused.json() == {"error": {"message": text, "type": "api_error", "param": None, "code": None}}
         engine.may_load.set()
         assert (await waiting).status == 200
+
+
+@pytest.mark.parametrize("coding", ["zstd", "gzip"])
+async def test_row_46_a_packed_body(openai, coding):
+    import gzip
+    import json
+    import sys
+
+    if sys.version_info >= (3, 14):
+        from compression import zstd
+    else:
+        from backports import zstd
+
+    data = json.dumps(ASK).encode()
+    packed = zstd.compress(data) if coding == "zstd" else gzip.compress(data)
+    headers = {"Content-Encoding": coding}
+    response = await openai.client.post("/v1/chat/completions", data=packed, headers=headers)
+    assert response.status == 200, await response.text()
+    response = await openai.client.post("/v1/chat/completions", data=b"not packed", headers=headers)
+    assert response.status == 400
+    assert (await response.json())["error"]["type"] == "invalid_request_error"

@@ -72,7 +72,7 @@ class Outline:
         self._kind, self._text, self._logprobs = kind, [], []
         if kind == "reasoning":
             self._id = new_id("rs_")
-            item: Item = ReasoningItem(id=self._id, type="reasoning", summary=[])
+            item: Item = ReasoningItem(id=self._id, summary=[])
         else:
             self._id = new_id("msg_")
             item = MessageItem.of(self._id, "in_progress")

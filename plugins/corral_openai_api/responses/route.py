@@ -17,7 +17,7 @@ from corral_openai_api.names import installed
 from corral_openai_api.responses.bodies import FORMAT, ResponsesBody
 from corral_openai_api.responses.items import conversation
 from corral_openai_api.responses.outline import Outline
-from corral_openai_api.responses.shapes import MessageItem, Response, TextPart
+from corral_openai_api.responses.shapes import MessageItem, ReasoningItem, Response, TextPart
 from corral_openai_api.responses.toolbox import tools
 from corral_openai_api.tools import choice
 from corral_openai_api.wire import SSE, new_id, reply
@@ -43,7 +43,7 @@ async def responses(request: web.Request, body: ResponsesBody) -> web.StreamResp
     for _ in outline.end(last):
         """As above."""
     answer = outline.response
-    if not any(item.type in ("message", "function_call") for item in answer.output):
+    if all(isinstance(item, ReasoningItem) for item in answer.output):
         empty = MessageItem.of(new_id("msg_"), answer.status, TextPart())
         answer = replace(answer, output=[*answer.output, empty])
     return reply(answer)

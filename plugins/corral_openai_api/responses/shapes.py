@@ -13,11 +13,10 @@ class SummaryPart(Wire, frozen=True):
     text: str
 
 
-class ReasoningItem(Wire, frozen=True):
+class ReasoningItem(Wire, frozen=True, tag="reasoning"):
     """Reasoning; `encrypted_content` is its text too, for clients that send it back."""
 
     id: str
-    type: str
     summary: list[SummaryPart]
     encrypted_content: str | UnsetType = UNSET
 
@@ -25,7 +24,7 @@ class ReasoningItem(Wire, frozen=True):
     def of(cls, id: str, text: str) -> "ReasoningItem":
         """A whole one."""
         part = SummaryPart(type="summary_text", text=text)
-        return cls(id=id, type="reasoning", summary=[part], encrypted_content=text)
+        return cls(id=id, summary=[part], encrypted_content=text)
 
 
 class TextPart(Wire, frozen=True):
@@ -37,11 +36,10 @@ class TextPart(Wire, frozen=True):
     logprobs: list[LogprobWire] = []
 
 
-class MessageItem(Wire, frozen=True):
+class MessageItem(Wire, frozen=True, tag="message"):
     """What the assistant says."""
 
     id: str
-    type: str
     status: str
     role: str
     content: list[TextPart]
@@ -49,14 +47,13 @@ class MessageItem(Wire, frozen=True):
     @classmethod
     def of(cls, id: str, status: str, *parts: TextPart) -> "MessageItem":
         """A message of these parts."""
-        return cls(id=id, type="message", status=status, role="assistant", content=list(parts))
+        return cls(id=id, status=status, role="assistant", content=list(parts))
 
 
-class CallItem(Wire, frozen=True):
+class CallItem(Wire, frozen=True, tag="function_call"):
     """A call the model asks for; `arguments` is a JSON object as a string."""
 
     id: str
-    type: str
     status: str
     call_id: str
     name: str
@@ -65,9 +62,7 @@ class CallItem(Wire, frozen=True):
     @classmethod
     def of(cls, id: str, call_id: str, call: ToolCall) -> "CallItem":
         """A whole one."""
-        return cls(
-            id=id, type="function_call", status="completed", call_id=call_id, name=call.name, arguments=arguments(call)
-        )
+        return cls(id=id, status="completed", call_id=call_id, name=call.name, arguments=arguments(call))
 
 
 Item = ReasoningItem | MessageItem | CallItem

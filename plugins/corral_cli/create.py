@@ -1,16 +1,18 @@
 """`corral create`: read a Modelfile, upload the files it names, let the server build the model."""
 
 import argparse
+import asyncio
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corral import CorralError, JSONObject
+from corral import CorralError, JSONObject, ModelInfo
 from corral_cli.command import ClientCommand
 from corral_cli.flags import switch
 
 if TYPE_CHECKING:
+    from corral.kernel import Kernel
     from corral_cli.client import Client
     from corral_cli.progress import Progress
     from corral_modelfile import LocalFiles, Modelfile
@@ -30,11 +32,18 @@ class Create(ClientCommand):
         parser.add_argument("-f", "--file", metavar="FILE", help="the Modelfile (default: Modelfile in this folder)")
         parser.add_argument("-q", "--quantize", metavar="TYPE", default="", help="quantize to this type (e.g. q4_K_M)")
         parser.add_argument("--draft-quantize", metavar="TYPE", default="", help="quantize the DRAFT model")
+        switch(parser, "--dry-run", help="print the size and the mix of storage types, make nothing")
         switch(parser, "--experimental", help="not supported")
+
+    async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
+        """As every command of the native API; the kernel's loaders check files before they are sent."""
+        self._kernel = kernel
+        return await super().run(args, kernel)
 
     async def talk(self, client: "Client", args: argparse.Namespace) -> None:
         """Check what can be checked here, upload, create."""
-        from corral_cli.progress import follow, progress
+        from corral_cli.dry_run import base_info, report
+        from corral_cli.progress import progress
         from corral_modelfile import files_for
 
         if args.experimental:
@@ -48,13 +57,42 @@ class Create(ClientCommand):
             files = files_for(modelfile, folder)
             if args.draft_quantize and not files.draft_files:
                 raise CorralError("--draft-quantize requires a DRAFT model")
-            if files.base and files.files:
-                display.show(f"warning: FROM {files.base} names a model, so {', '.join(files.files)} is not used")
-            body = await request(client, modelfile, files, display)
-            body |= {"model": args.model}
-            body |= {"quantize": args.quantize} if args.quantize else {}
-            body |= {"draft_quantize": args.draft_quantize} if args.draft_quantize else {}
-            await follow(client.stream("/api/create", body), display)
+            model = await asyncio.to_thread(check, self._kernel, files)
+            if not args.dry_run:
+                await self._make(client, args, modelfile, files, display)
+            elif files.base:
+                model = await base_info(self._kernel, client, files.base)
+        if args.dry_run:
+            print(report(self._kernel, model, args.quantize), end="")
+
+    @staticmethod
+    async def _make(
+        client: "Client", args: argparse.Namespace, modelfile: "Modelfile", files: "LocalFiles", display: "Progress"
+    ) -> None:
+        from corral_cli.progress import follow
+
+        if files.base and files.files:
+            display.show(f"warning: FROM {files.base} names a model, so {', '.join(files.files)} is not used")
+        body = await request(client, modelfile, files, display)
+        body |= {"model": args.model}
+        body |= {"quantize": args.quantize} if args.quantize else {}
+        body |= {"draft_quantize": args.draft_quantize} if args.draft_quantize else {}
+        await follow(client.stream("/api/create", body), display)
+
+
+def check(kernel: "Kernel", files: "LocalFiles") -> ModelInfo | None:
+    """Open every weight file that can be read here: a broken one is not sent.  What the model among them holds.
+
+    Raises FormatError naming the file.
+    """
+    from corral_modelfile import inspect
+
+    if not kernel.loaders:
+        return None
+    for group in (files.draft_files, files.adapters):
+        inspect(kernel, group)
+    found = inspect(kernel, files.files, describe=True) if files.files else []
+    return next((info for info in found if info.kind == "model"), None)
 
 
 async def check_name(client: "Client", name: str) -> None:
@@ -98,8 +136,6 @@ async def request(client: "Client", modelfile: "Modelfile", files: "LocalFiles",
 
 async def upload(client: "Client", paths: Iterable[Path], display: "Progress") -> Mapping[Path, str]:
     """Send every file, two at a time; their digests.  Raises CorralError for the first that fails."""
-    import asyncio
-
     loop = asyncio.get_running_loop()
     slots = asyncio.Semaphore(_UPLOADS)
     digests: dict[Path, str] = {}

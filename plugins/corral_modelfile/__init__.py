@@ -3,7 +3,8 @@
 The format: https://docs.ollama.com/modelfile
 """
 
-from corral_modelfile.hookspecs import Converted, Converter, ModelBuilder
+from corral_modelfile.hookspecs import Converted, Converter, Describer, ModelBuilder
+from corral_modelfile.inspecting import inspect
 from corral_modelfile.local_files import LocalFiles, files_for
 from corral_modelfile.modelfile import Instruction, Modelfile
 from corral_modelfile.parser import parse
@@ -14,11 +15,13 @@ __all__ = [
     "Converted",
     "Converter",
     "CreateRequest",
+    "Describer",
     "Instruction",
     "LocalFiles",
     "ModelBuilder",
     "Modelfile",
     "files_for",
+    "inspect",
     "parse",
     "render",
 ]

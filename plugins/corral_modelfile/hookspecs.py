@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from corral import JSONObject, ModelInfo, Progress, StoredModel, Value, hookspec
 from corral_modelfile.request import CreateRequest
@@ -55,6 +55,19 @@ class Converter(Protocol):
 
         `should_stop` is to be asked a few times a second.  Raises FormatError, Unsupported.
         """
+        ...
+
+
+@runtime_checkable
+class Describer(Protocol):
+    """A converter that can also tell beforehand what it would write; `create --dry-run` asks."""
+
+    def fits(self, files: Mapping[str, Path]) -> bool:
+        """As `Converter.fits`."""
+        ...
+
+    def describe(self, files: Mapping[str, Path]) -> ModelInfo:
+        """The model that `convert` would write, without its vocabulary.  Blocking.  Raises FormatError, Unsupported."""
         ...
 
 

@@ -22,6 +22,7 @@ _ROWS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("*.bin",), sniffing.BINARY),
 )
 _ADAPTER_ROW = (("adapter_model*.safetensors", "adapters*.safetensors"), "")
+_COMPANIONS = ("*.json", "*/*.json", "chat_template.jinja", "vocab.txt", "merges.txt")
 _LONE = ("*.gguf", "*.bin")  # files that hold everything: nothing beside them belongs to the model
 
 
@@ -131,7 +132,7 @@ def _folder_files(folder: Path, *, adapter: bool) -> list[Path]:
 
 def _companions(folder: Path) -> list[Path]:
     """Configuration, tokenizer and chat template."""
-    texts = [path for pattern in ("*.json", "*/*.json", "chat_template.jinja") for path in _inside(folder, pattern)]
+    texts = [path for pattern in _COMPANIONS for path in _inside(folder, pattern)]
     for path in texts:
         _require(sniffing.is_text(path), path)
     tokenizers = _inside(folder, _TOKENIZER)

@@ -61,6 +61,10 @@ class Reader:
             raise BadRequest("supplied file was not in GGUF format")
         raise BadRequest("unknown type")
 
+    def knows(self, path: Path) -> bool:
+        """Whether a loader reads this file as it is.  Raises FormatError when it cannot be read at all."""
+        return self._loader(path) is not None
+
     def read(self, name: str, path: Path) -> WeightFile:
         """Check a whole file, its vocabulary too, and close it again.  Blocking.  Raises FormatError, BadRequest."""
         loader = self._loader(path)

@@ -1,0 +1,315 @@
+"""The ways people make models, as they type them: `corral create` on real files, against a real server."""
+
+import asyncio
+import contextlib
+import hashlib
+import io
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+import corral_cli.plugin
+import corral_engine.plugin
+import corral_gguf.plugin
+import corral_modelfile.plugin
+import corral_native_api.plugin
+import corral_quantizers.plugin
+import corral_store.plugin
+import corral_templates.plugin
+import corral_tokenizers.plugin
+from corral import TensorInfo
+from corral.__main__ import main
+from corral.testing.fixtures import found
+from corral_gguf.loader import GgufLoader
+from corral_gguf.writer import TensorSource, sources_of, write_gguf
+from corral_quantizers.file_types import FILE_TYPES
+
+E, F, H, K, V = 256, 512, 4, 2, 356
+CHARACTERS = [chr(number) for number in range(33, 127)]
+METADATA: dict[str, Any] = {
+    "general.architecture": "llama",
+    "general.name": "small",
+    "general.file_type": 1,
+    "llama.block_count": 1,
+    "llama.context_length": 256,
+    "llama.embedding_length": E,
+    "llama.feed_forward_length": F,
+    "llama.attention.head_count": H,
+    "llama.attention.head_count_kv": K,
+    "llama.attention.layer_norm_rms_epsilon": 1e-5,
+    "llama.rope.dimension_count": E // H,
+    "tokenizer.ggml.model": "llama",
+    "tokenizer.ggml.tokens": [
+        "<unk>",
+        "<s>",
+        "</s>",
+        "▁",
+        *(f"<0x{i:02X}>" for i in range(256)),
+        *CHARACTERS,
+        "ab",
+        "cd",
+    ],
+    "tokenizer.ggml.scores": [0.0] * V,
+    "tokenizer.ggml.token_type": [2, 3, 3, 1, *[6] * 256, *[1] * 96],
+    "tokenizer.ggml.bos_token_id": 1,
+    "tokenizer.ggml.eos_token_id": 2,
+}
+SHAPES = {
+    "token_embd.weight": (V, E),
+    "output_norm.weight": (E,),
+    **{f"blk.0.attn_{part}.weight": (E, E) for part in ("q", "output")},
+    **{f"blk.0.attn_{part}.weight": (E // H * K, E) for part in ("k", "v")},
+    **{f"blk.0.{part}_norm.weight": (E,) for part in ("attn", "ffn")},
+    **{f"blk.0.ffn_{part}.weight": (F, E) for part in ("gate", "up")},
+    "blk.0.ffn_down.weight": (E, F),
+}
+
+
+def tensor(name: str, shape: tuple[int, ...], kind: str = "F16", scale: float = 0.08) -> TensorSource:
+    rng = np.random.default_rng(list(name.encode()))
+    values = rng.standard_normal(shape, dtype=np.float32) * np.float32(scale)
+    data = (values if kind == "F32" else values.astype(np.float16)).tobytes()
+    return TensorSource(TensorInfo(name=name, type=kind, shape=shape, size_bytes=len(data)), lambda: [data])
+
+
+def small_model(path: Path, metadata: Mapping[str, Any] = {}, names: tuple[str, ...] = tuple(SHAPES)) -> Path:
+    """A Llama of one layer with seeded weights in F16."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sources = [tensor(name, SHAPES[name], "F32" if len(SHAPES[name]) == 1 else "F16") for name in names]
+    write_gguf(path, {**METADATA, **metadata}, sources)
+    return path
+
+
+def lora(path: Path, target: str = "blk.0.ffn_up.weight", rows: int = F, **metadata: Any) -> Path:
+    """An adapter strong enough to change the answer."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    kind = {
+        "general.architecture": "llama",
+        "general.type": "adapter",
+        "adapter.type": "lora",
+        "adapter.lora.alpha": 8.0,
+    }
+    halves = [tensor(f"{target}.lora_a", (4, E), "F32", 1.0), tensor(f"{target}.lora_b", (rows, 4), "F32", 1.0)]
+    write_gguf(path, {**kind, **metadata}, halves)
+    return path
+
+
+@pytest.fixture
+def plugins() -> list[type]:
+    packages = (corral_engine, corral_gguf, corral_modelfile, corral_native_api, corral_quantizers, corral_store)
+    packages += (corral_templates, corral_tokenizers)
+    return [package.plugin.Plugin for package in packages]
+
+
+@pytest.fixture
+def tables() -> dict[str, dict[str, Any]]:
+    return {"doubles": {"offer": []}}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, Any]:
+    return {"store": "ollama", "models": str(tmp_path / "models")}
+
+
+class Done(NamedTuple):
+    code: int
+    out: str
+    err: str
+
+
+Corral = Callable[..., Awaitable[Done]]
+
+
+@pytest.fixture
+def corral(client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corral:
+    """`await corral("create", …)`: one command line in the folder `work`, against the server."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{client.port}")
+    for name in ("CORRAL_HOST", "CORRAL_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    packages = (corral_cli, corral_gguf, corral_modelfile, corral_quantizers)
+    local = found([package.plugin.Plugin for package in packages])
+    monkeypatch.setattr("corral.kernel.discover", lambda: local)
+
+    def call(argv: tuple[str, ...]) -> Done:
+        monkeypatch.setattr("sys.argv", ["corral", *argv])
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.redirect_stderr(io.StringIO()) as err:
+            code = main()
+        lines = [line for line in out.getvalue().splitlines(keepends=True) if "request.finished" not in line]
+        return Done(code, "".join(lines), err.getvalue())  # the server's log goes to the same place
+
+    async def corral(*argv: str) -> Done:
+        return await asyncio.to_thread(call, argv)
+
+    return corral
+
+
+async def ask(client, model: str, **body: Any) -> Any:
+    request = {"model": model, "stream": False, "options": {"temperature": 0, "num_predict": 8}, **body}
+    response = await client.post("/api/generate", json=request)
+    assert response.status == 200, await response.text()
+    return await response.json()
+
+
+async def show(client, model: str) -> Any:
+    response = await client.post("/api/show", json={"model": model})
+    assert response.status == 200, await response.text()
+    return await response.json()
+
+
+def files(root: Path) -> dict[str, str]:
+    return {
+        str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in root.rglob("*")
+        if path.is_file()
+    }
+
+
+LLAMA = '''FROM llama3.2:1b
+PARAMETER temperature 0.3
+PARAMETER num_ctx 128
+PARAMETER stop "User: "
+SYSTEM You are a "pirate".
+TEMPLATE """{{ if .System }}<{{ .System }}>
+{{ end }}{{ .Prompt }}|{{ .Response }}"""
+MESSAGE user Ahoy: who?
+MESSAGE assistant """Arr
+me"""
+LICENSE """One
+"licence"."""
+'''
+
+
+async def test_a_model_of_ones_own_and_back_to_its_modelfile(client, corral: Corral) -> None:
+    small_model(Path("base.gguf"))
+    Path("Modelfile").write_text("FROM ./base.gguf\n")
+    assert (await corral("create", "llama3.2:1b")).code == 0
+    Path("Mine").write_text(LLAMA)
+    done = await corral("create", "mine", "-f", "Mine")
+    assert (done.code, done.err.splitlines()[-1]) == (0, "success")
+    shown = await show(client, "mine")
+    assert shown["system"] == 'You are a "pirate".'
+    assert shown["messages"] == [{"role": "user", "content": "Ahoy: who?"}, {"role": "assistant", "content": "Arr\nme"}]
+    assert json.loads(shown["parameters"].splitlines()[1].removeprefix("stop").strip()) == "User: "
+    prompt = (await ask(client, "mine", prompt="x", _debug_render_only=True))["_debug_info"]["rendered_template"]
+    assert prompt == '<You are a "pirate".>\nAhoy: who?|Arr\nmex|'
+    again = await corral("show", "--modelfile", "mine")
+    Path("Again").write_text(again.out)
+    assert (await corral("create", "again", "-f", "Again")).code == 0
+    assert (await corral("show", "--modelfile", "again")).out == again.out.replace("mine:latest", "again:latest")
+
+
+async def test_weights_by_path_folder_and_parts(client, kernel, corral: Corral) -> None:
+    small_model(Path("external-models/gguf/model-f16.gguf"))
+    Path("Modelfile_gguf").write_text("FROM ./external-models/gguf/model-f16.gguf\nPARAMETER num_ctx 64\n")
+    assert (await corral("create", "custom-gguf", "-f", "./Modelfile_gguf")).code == 0
+    answer = (await ask(client, "custom-gguf", prompt="hello"))["response"]
+    Path("Folder").write_text("FROM ./external-models/gguf\n")
+    assert (await corral("create", "folder", "-f", "Folder")).code == 0
+    assert kernel.find("folder").weights == kernel.find("custom-gguf").weights
+    names = tuple(SHAPES)
+    for number, part in enumerate((names[:5], names[5:])):
+        keys = {"split.no": number, "split.count": 2, "split.tensors.count": len(names)}
+        small_model(Path(f"split/big-{number + 1:05d}-of-00002.gguf"), keys, part)
+    Path("Split").write_text("FROM ./split\n")
+    assert (await corral("create", "split", "-f", "Split")).code == 0
+    assert (await ask(client, "split", prompt="hello"))["response"] == answer
+    small_model(Path("vocabulary.gguf"), names=())
+    Path("Words").write_text("FROM ./vocabulary.gguf\n")
+    assert (await corral("create", "words", "-f", "Words")).code == 0
+    response = await client.post("/api/tokenize", json={"model": "words", "content": "hi"})
+    assert response.status == 200
+
+
+async def test_adapters_change_the_answer_and_share_the_base(client, kernel, corral: Corral) -> None:
+    small_model(Path("base.gguf"))
+    lora(Path("adapters/lora.gguf"))
+    lora(Path("adapters/other.gguf"), "blk.0.attn_q.weight", E)
+    Path("Modelfile").write_text("FROM ./base.gguf\n")
+    Path("modelfile").write_text("FROM base-model\nADAPTER ./adapters/lora.gguf\n")
+    Path("both").write_text("FROM base-model\nADAPTER ./adapters/lora.gguf\nADAPTER ./adapters/other.gguf\n")
+    assert (await corral("create", "base-model")).code == 0
+    assert (await corral("create", "custom-lora", "-f", "./modelfile")).code == 0
+    assert (await corral("create", "both", "-f", "./both")).code == 0
+    answers = {
+        name: (await ask(client, name, prompt="abc"))["response"] for name in ("base-model", "custom-lora", "both")
+    }
+    assert len(set(answers.values())) == 3, answers
+    assert kernel.find("both").weights == kernel.find("base-model").weights
+    lora(Path("adapters/lora.gguf"), rows=F + 32)
+    wrong = await corral("create", "wrong", "-f", "./modelfile")
+    assert wrong.code == 1
+    assert "lora.gguf: the adapter does not fit the base model: blk.0.ffn_up.weight is 512 x 256" in wrong.err
+    lora(Path("adapters/lora.gguf"), **{"general.architecture": "gemma2"})
+    wrong = await corral("create", "wrong", "-f", "./modelfile")
+    assert "lora.gguf is an adapter for gemma2, the base model is llama" in wrong.err
+
+
+@pytest.mark.parametrize("named", ["q4_K_M", "Q8_0"])
+async def test_quantizing_by_name(client, kernel, corral: Corral, named: str) -> None:
+    small_model(Path("model-fp16.gguf"))
+    Path("Modelfile").write_text("FROM ./model-fp16.gguf\n")
+    plan = await corral("create", "llama-quantized", "-f", "./Modelfile", "-q", named, "--dry-run")
+    assert plan.code == 0
+    assert f"quantized to  {named.upper()}, " in plan.out
+    assert not kernel.store.list()
+    done = await corral("create", "llama-quantized", "-f", "./Modelfile", "-q", named)
+    assert f"quantizing F16 model to {named.upper()}\nverifying conversion\n" in done.err
+    model = kernel.find("llama-quantized")
+    assert model.config.quantization == named.upper()
+    types = {row["type"] for row in (await show(client, "llama-quantized"))["tensors"]}
+    assert types == {line.split()[0] for line in plan.out.splitlines()[4:]}
+    assert (await ask(client, "llama-quantized", prompt="abc"))["eval_count"] > 0
+    Path("Again").write_text("FROM llama-quantized\n")
+    plan = await corral("create", "again", "-f", "Again", "-q", "q4_0", "--dry-run")
+    assert f"warning: the weights are {named.upper()} already" in plan.out
+    again = await corral("create", "again", "-f", "Again", "-q", "q4_0")
+    assert f"warning: the weights are {named.upper()} already" in again.err
+    assert kernel.find("again").config.quantization == "Q4_0"
+
+
+async def test_every_type_can_be_asked_for(client, kernel, corral: Corral) -> None:
+    small_model(Path("m.gguf"))
+    Path("Modelfile").write_text("FROM ./m.gguf\n")
+    for name in FILE_TYPES:
+        done = await corral("create", name.lower(), "-q", name.lower() if len(name) % 2 else name.title())
+        assert done.code == 0, done.err
+        assert kernel.find(name.lower()).config.quantization == name
+    refused = await corral("create", "x", "-q", "q9_z")
+    assert (refused.code, "unsupported quantization type Q9_Z - supported types are F32" in refused.err) == (1, True)
+
+
+async def test_broken_files_are_named_and_change_nothing(kernel, corral: Corral) -> None:
+    data = small_model(Path("m.gguf")).read_bytes()
+    Path("ok").write_text("FROM ./m.gguf\n")
+    assert (await corral("create", "m", "-f", "ok")).code == 0
+    before = files(kernel.store.root)
+    Path("Modelfile").write_text("FROM ./broken.gguf\n")
+    info = GgufLoader().open(Path("m.gguf"))
+    write_gguf(Path("nan.gguf"), {**info.info.metadata, "llama.rope.freq_base": float("nan")}, sources_of(info))
+    info.close()
+    for broken in (data[:-1], data[: len(data) // 2], data[:200], data[:10], Path("nan.gguf").read_bytes()):
+        Path("broken.gguf").write_bytes(broken)
+        done = await corral("create", "m", "-f", "Modelfile")
+        assert (done.code, done.err.splitlines()[-1].startswith("Error: broken.gguf: ")) == (1, True), done.err
+        assert "Traceback" not in done.err
+        assert files(kernel.store.root) == before
+    for text, message in (
+        ("FROM ./m.gguf\nBOGUS x\n", "Error: (line 2): command must be one of"),
+        ("FROM ./m.gguf\nPARAMETER num_ctx 1.5\n", "Error: invalid int value [1.5]"),
+        ("FROM ./m.gguf\nTEMPLATE {{ .Prompt\n", "template error: "),
+        ("FROM ./m.gguf\nADAPTER ./none.gguf\n", "none.gguf: no such file or directory"),
+        ("SYSTEM x\n", "Error: no FROM line"),
+    ):
+        Path("Modelfile").write_text(text)
+        done = await corral("create", "m", "-f", "Modelfile")
+        assert done.code == 1
+        assert message in done.err.splitlines()[-1]
+        assert files(kernel.store.root) == before

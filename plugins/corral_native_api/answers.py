@@ -10,14 +10,14 @@ from msgspec.structs import replace
 
 from corral import ChatRequest, CorralError, Piece, StoredModel
 from corral.server import FACTS, KERNEL, stream
-from corral_native_api.chunks import DebugWire, Shape, line, numbered, reply
+from corral_native_api.chunks import DebugWire, ErrorWire, Shape, line, numbered, reply
 
 NDJSON = "application/x-ndjson"
 
 
 def error_line(error: CorralError) -> bytes:
     """An error after the first line."""
-    return line({"error": error.message})
+    return line(ErrorWire(error=error.message))
 
 
 async def answer(

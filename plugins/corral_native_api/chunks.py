@@ -23,6 +23,13 @@ class Wire(msgspec.Struct, frozen=True, kw_only=True):
     """Base of everything that is sent."""
 
 
+class ErrorWire(Wire, frozen=True):
+    """Every error; `signin_url` comes with what only an account could do."""
+
+    error: str
+    signin_url: str | UnsetType = UNSET
+
+
 class LogprobWire(Wire, frozen=True):
     """One token's log-probability; `bytes` spells tokens that are no text of their own."""
 
@@ -159,6 +166,12 @@ class EmbedAnswer(Wire, frozen=True):
     total_duration: int | UnsetType = UNSET
     load_duration: int | UnsetType = UNSET
     prompt_eval_count: int | UnsetType = UNSET
+
+
+class OldEmbedAnswer(Wire, frozen=True):
+    """/api/embeddings."""
+
+    embedding: tuple[float, ...]
 
 
 class Details(Wire, frozen=True):

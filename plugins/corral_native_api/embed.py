@@ -8,7 +8,7 @@ from corral.server import FACTS, KERNEL
 from corral_embeddings import EmbedRequest
 from corral_native_api import fields
 from corral_native_api.bodies import EmbedBody, EmbeddingsBody
-from corral_native_api.chunks import EmbedAnswer, reply
+from corral_native_api.chunks import EmbedAnswer, OldEmbedAnswer, reply
 from corral_native_api.names import NOT_PULLED, installed, required
 
 
@@ -61,7 +61,7 @@ async def embeddings(request: web.Request, body: EmbeddingsBody) -> web.Response
     model = installed(kernel, required(body.model), NOT_PULLED)
     if not body.prompt:
         await kernel.pipeline.load(model, keep_alive_s)
-        return reply({"embedding": ()})
+        return reply(OldEmbedAnswer(embedding=()))
     result = await kernel.service("corral_embedder").embed(
         EmbedRequest(
             model=body.model.strip(),
@@ -73,4 +73,4 @@ async def embeddings(request: web.Request, body: EmbeddingsBody) -> web.Response
         )
     )
     request[FACTS].update(model=body.model, prompt_tokens=result.prompt_tokens)
-    return reply({"embedding": result.vectors[0]})
+    return reply(OldEmbedAnswer(embedding=result.vectors[0]))

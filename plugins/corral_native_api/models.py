@@ -16,18 +16,18 @@ from corral_native_api.names import required
 _LONGEST_NAME = 600  # of a name that is told back
 
 
-class ModelRow(Wire, frozen=True):
+class ModelRow(Wire, frozen=True, kw_only=True):
     """A row of `tags`."""
 
     name: str
     model: str
-    remote_model: str | UnsetType
-    remote_host: str | UnsetType
+    remote_model: str | UnsetType = UNSET
+    remote_host: str | UnsetType = UNSET
     modified_at: str
     size: int
     digest: str
     details: Details
-    capabilities: list[str] | UnsetType
+    capabilities: list[str] | UnsetType = UNSET
 
 
 class LoadedRow(Wire, frozen=True):
@@ -43,11 +43,23 @@ class LoadedRow(Wire, frozen=True):
     context_length: int
 
 
+class Models(Wire, frozen=True):
+    """/api/tags."""
+
+    models: list[ModelRow]
+
+
+class LoadedModels(Wire, frozen=True):
+    """/api/ps."""
+
+    models: list[LoadedRow]
+
+
 async def tags(request: web.Request) -> web.Response:
     """GET /api/tags: newest first."""
     kernel = request.app[KERNEL]
     models = await asyncio.to_thread(kernel.store.list)
-    return reply({"models": [await _row(kernel, model) for model in models]})
+    return reply(Models(models=[await _row(kernel, model) for model in models]))
 
 
 async def _row(kernel: Kernel, model: StoredModel) -> ModelRow:
@@ -96,7 +108,7 @@ async def ps(request: web.Request) -> web.Response:
         )
         for loaded in request.app[KERNEL].pool.loaded()
     ]
-    return reply({"models": rows})
+    return reply(LoadedModels(models=rows))
 
 
 async def copy(request: web.Request, body: CopyBody) -> web.Response:

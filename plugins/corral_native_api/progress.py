@@ -18,9 +18,9 @@ class ProgressWire(Wire, frozen=True):
     """One status.  Byte counts are left out while they are 0."""
 
     status: str
-    digest: str | UnsetType
-    total: int | UnsetType
-    completed: int | UnsetType
+    digest: str | UnsetType = UNSET
+    total: int | UnsetType = UNSET
+    completed: int | UnsetType = UNSET
 
 
 def _wire(step: Progress) -> ProgressWire:

@@ -1,7 +1,8 @@
-"""The table: method and path to handler, with the decoder of the handler's body."""
+"""The table: method and path to handler, with the Structs of the body it takes and of the answer it gives."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from functools import wraps
+from typing import Any, TypeVar
 
 import msgspec
 from aiohttp import web
@@ -9,10 +10,31 @@ from aiohttp import web
 from corral import Handler
 from corral.decoding import Decoder, read_body
 from corral.kernel import Kernel
-from corral_native_api import account, blobs, bodies, chat, create, embed, generate, models, show, tokens, transfer
-from corral_native_api.chunks import reply
+from corral_native_api import (
+    account,
+    blobs,
+    bodies,
+    chat,
+    chunks,
+    create,
+    embed,
+    generate,
+    models,
+    progress,
+    show,
+    tokens,
+    transfer,
+)
+from corral_native_api.answers import NDJSON
+from corral_native_api.chunks import Wire, reply
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+
+class Version(Wire, frozen=True):
+    """/api/version."""
+
+    version: str
 
 
 def table(max_body_bytes: int) -> Sequence[web.RouteDef]:
@@ -21,42 +43,58 @@ def table(max_body_bytes: int) -> Sequence[web.RouteDef]:
     def reading(decoder: Decoder[T], handler: Callable[[web.Request, T], Awaitable[web.StreamResponse]]) -> Handler:
         """`handler` with the request's decoded body."""
 
+        @wraps(handler)
         async def read(request: web.Request) -> web.StreamResponse:
             return await handler(request, decoder.decode(await read_body(request, max_body_bytes)))
 
         return read
 
-    rows: Sequence[tuple[str, str, Handler]] = (
-        ("GET", "/", alive),
-        ("HEAD", "/", alive),
-        ("GET", "/api/version", version),
-        ("HEAD", "/api/version", version),
-        ("GET", "/api/tags", models.tags),
-        ("HEAD", "/api/tags", models.tags),
-        ("GET", "/api/ps", models.ps),
-        ("POST", "/api/show", reading(bodies.SHOW, show.show)),
-        ("POST", "/api/copy", reading(bodies.COPY, models.copy)),
-        ("DELETE", "/api/delete", reading(bodies.NAMED, models.delete)),
-        ("POST", "/api/generate", reading(bodies.GENERATE, generate.generate)),
-        ("POST", "/api/chat", reading(bodies.CHAT, chat.chat)),
-        ("POST", "/api/embed", reading(bodies.EMBED, embed.embed)),
-        ("POST", "/api/embeddings", reading(bodies.EMBEDDINGS, embed.embeddings)),
-        ("POST", "/api/tokenize", reading(bodies.TOKENIZE, tokens.tokenize)),
-        ("POST", "/api/detokenize", reading(bodies.DETOKENIZE, tokens.detokenize)),
-        ("POST", "/api/create", reading(bodies.CREATE, create.create)),
-        ("POST", "/api/pull", reading(bodies.TRANSFER, transfer.pull)),
-        ("POST", "/api/push", reading(bodies.TRANSFER, transfer.push)),
-        ("HEAD", r"/api/blobs/{digest:[\s\S]+}", blobs.exists),
-        ("POST", r"/api/blobs/{digest:[\s\S]+}", blobs.upload),
-        ("GET", "/api/status", account.status),
-        ("POST", "/api/me", account.me),
-        ("POST", "/api/signout", account.sign_out),
-        ("DELETE", "/api/user/keys/{key:.+}", account.sign_out),
-        ("POST", "/api/experimental/web_search", reading(bodies.SEARCH, account.web_search)),
-        ("POST", "/api/experimental/web_fetch", reading(bodies.SEARCH, account.web_fetch)),
-        ("GET", "/api/experimental/model-recommendations", account.recommendations),
-    )
-    return [web.route(method, path, handler) for method, path, handler in rows]
+    def row(method: str, path: str, handler: Handler, answer: Any = None, **more: Any) -> web.RouteDef:
+        return web.route(method, path, handler, answer=answer, error=chunks.ErrorWire, **more)
+
+    def post(
+        path: str,
+        decoder: Decoder[T],
+        handler: Callable[[web.Request, T], Awaitable[web.StreamResponse]],
+        answer: Any = None,
+        *,
+        streams: bool = False,
+        method: str = "POST",
+    ) -> web.RouteDef:
+        frames = {"streams": NDJSON, "frames": (answer, chunks.ErrorWire)} if streams else {}
+        return row(method, path, reading(decoder, handler), answer, body=decoder.kind, **frames)
+
+    either = r"/api/blobs/{digest:[\s\S]+}"
+    return [
+        row("GET", "/", alive, str),
+        row("HEAD", "/", alive),
+        row("GET", "/api/version", version, Version),
+        row("HEAD", "/api/version", version),
+        row("GET", "/api/tags", models.tags, models.Models),
+        row("HEAD", "/api/tags", models.tags),
+        row("GET", "/api/ps", models.ps, models.LoadedModels),
+        post("/api/show", bodies.SHOW, show.show, show.Shown),
+        post("/api/copy", bodies.COPY, models.copy),
+        post("/api/delete", bodies.NAMED, models.delete, method="DELETE"),
+        post("/api/generate", bodies.GENERATE, generate.generate, chunks.Answer, streams=True),
+        post("/api/chat", bodies.CHAT, chat.chat, chunks.Answer, streams=True),
+        post("/api/embed", bodies.EMBED, embed.embed, chunks.EmbedAnswer),
+        post("/api/embeddings", bodies.EMBEDDINGS, embed.embeddings, chunks.OldEmbedAnswer),
+        post("/api/tokenize", bodies.TOKENIZE, tokens.tokenize, tokens.Tokens),
+        post("/api/detokenize", bodies.DETOKENIZE, tokens.detokenize, tokens.Content),
+        post("/api/create", bodies.CREATE, create.create, progress.ProgressWire, streams=True),
+        post("/api/pull", bodies.TRANSFER, transfer.pull, progress.ProgressWire, streams=True),
+        post("/api/push", bodies.TRANSFER, transfer.push, progress.ProgressWire, streams=True),
+        row("HEAD", either, blobs.exists),
+        row("POST", either, blobs.upload, body=bytes),
+        row("GET", "/api/status", account.status, account.Status),
+        row("POST", "/api/me", account.me),
+        row("POST", "/api/signout", account.sign_out),
+        row("DELETE", "/api/user/keys/{key:.+}", account.sign_out),
+        post("/api/experimental/web_search", bodies.SEARCH, account.web_search),
+        post("/api/experimental/web_fetch", bodies.SEARCH, account.web_fetch),
+        row("GET", "/api/experimental/model-recommendations", account.recommendations, account.Recommendations),
+    ]
 
 
 async def alive(request: web.Request) -> web.Response:
@@ -66,4 +104,4 @@ async def alive(request: web.Request) -> web.Response:
 
 async def version(request: web.Request) -> web.Response:
     """GET /api/version: the version clients gate features on."""
-    return reply({"version": Kernel.version()})
+    return reply(Version(version=Kernel.version()))

@@ -38,24 +38,24 @@ class TensorRow(Wire, frozen=True):
     shape: list[int]
 
 
-class Shown(Wire, frozen=True):
+class Shown(Wire, frozen=True, kw_only=True):
     """The answer."""
 
-    license: str | UnsetType
+    license: str | UnsetType = UNSET
     modelfile: str
-    parameters: str | UnsetType
-    template: str | UnsetType
-    system: str | UnsetType
-    renderer: str | UnsetType
-    parser: str | UnsetType
+    parameters: str | UnsetType = UNSET
+    template: str | UnsetType = UNSET
+    system: str | UnsetType = UNSET
+    renderer: str | UnsetType = UNSET
+    parser: str | UnsetType = UNSET
     details: Details
-    messages: list[MessageRow] | UnsetType
+    messages: list[MessageRow] | UnsetType = UNSET
     model_info: JSONObject
-    projector_info: JSONObject | UnsetType
+    projector_info: JSONObject | UnsetType = UNSET
     tensors: list[TensorRow]
-    capabilities: list[str] | UnsetType
+    capabilities: list[str] | UnsetType = UNSET
     modified_at: str
-    requires: str | UnsetType
+    requires: str | UnsetType = UNSET
 
 
 async def show(request: web.Request, body: ShowBody) -> web.Response:

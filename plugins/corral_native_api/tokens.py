@@ -18,6 +18,18 @@ class PieceWire(Wire, frozen=True):
     piece: str | list[int]
 
 
+class Tokens(Wire, frozen=True):
+    """/api/tokenize: ids, or with `with_pieces` ids and texts."""
+
+    tokens: list[int | PieceWire]
+
+
+class Content(Wire, frozen=True):
+    """/api/detokenize."""
+
+    content: str
+
+
 async def tokenize(request: web.Request, body: TokenizeBody) -> web.Response:
     """The token ids of `content`; with `with_pieces`, their texts too."""
     kernel = request.app[KERNEL]
@@ -25,8 +37,8 @@ async def tokenize(request: web.Request, body: TokenizeBody) -> web.Response:
     async with kernel.pipeline.tokenizer(model) as tokenizer:
         token_ids = await asyncio.to_thread(_encode, tokenizer, body)
         if not body.with_pieces:
-            return reply({"tokens": token_ids})
-        return reply({"tokens": [_piece(tokenizer, token_id) for token_id in token_ids]})
+            return reply(Tokens(tokens=[*token_ids]))
+        return reply(Tokens(tokens=[_piece(tokenizer, token_id) for token_id in token_ids]))
 
 
 def _encode(tokenizer: Tokenizer, body: TokenizeBody) -> list[int]:
@@ -64,4 +76,4 @@ async def detokenize(request: web.Request, body: DetokenizeBody) -> web.Response
     model = installed(kernel, required(body.model))
     async with kernel.pipeline.tokenizer(model) as tokenizer:
         token_ids = _checked(tokenizer, body.tokens)
-        return reply({"content": await asyncio.to_thread(tokenizer.decode, token_ids, special=True)})
+        return reply(Content(content=await asyncio.to_thread(tokenizer.decode, token_ids, special=True)))

@@ -1,6 +1,8 @@
-"""The table: method and path to handler."""
+"""The table: method and path to handler, with the Structs of the body it takes and of the answer it gives."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
+from typing import Any
 
 from aiohttp import web
 
@@ -10,6 +12,7 @@ from corral.server import HEADERS
 from corral_anthropic_api import messages
 from corral_anthropic_api.bodies import MESSAGES, MessagesBody
 from corral_anthropic_api.identity import begin_request
+from corral_anthropic_api.wire import CountWire, ErrorWire, MessageWire
 
 
 def table(max_body_bytes: int, ping_s: float) -> Sequence[web.RouteDef]:
@@ -18,6 +21,7 @@ def table(max_body_bytes: int, ping_s: float) -> Sequence[web.RouteDef]:
     def reading(handler: Callable[[web.Request, MessagesBody], Awaitable[web.StreamResponse]]) -> Handler:
         """`handler` with the request's decoded body; the answer's headers name the request."""
 
+        @wraps(handler)
         async def read(request: web.Request) -> web.StreamResponse:
             request[HEADERS].update({"request-id": begin_request(), "Connection": "keep-alive"})
             return await handler(request, MESSAGES.decode(await read_body(request, max_body_bytes)))
@@ -25,9 +29,12 @@ def table(max_body_bytes: int, ping_s: float) -> Sequence[web.RouteDef]:
         return read
 
     async def create(request: web.Request, body: MessagesBody) -> web.StreamResponse:
+        """The next message, whole or as events."""
         return await messages.create(request, body, ping_s)
 
+    told: dict[str, Any] = {"body": MessagesBody, "error": ErrorWire}
+    events = {"streams": "text/event-stream", "frames": (dict,)}
     return [
-        web.post("/v1/messages", reading(create)),
-        web.post("/v1/messages/count_tokens", reading(messages.count_tokens)),
+        web.post("/v1/messages", reading(create), answer=MessageWire, **told, **events),
+        web.post("/v1/messages/count_tokens", reading(messages.count_tokens), answer=CountWire, **told),
     ]

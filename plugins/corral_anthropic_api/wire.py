@@ -62,6 +62,20 @@ class CountWire(Wire, frozen=True):
     input_tokens: int
 
 
+class ErrorDetail(Wire, frozen=True):
+    """The kind of error, by status, and what was wrong."""
+
+    type: str
+    message: str
+
+
+class ErrorWire(Wire, frozen=True, tag="error"):
+    """Every error; `request_id` names the request it ended."""
+
+    error: ErrorDetail
+    request_id: str | UnsetType = UNSET
+
+
 def usage_wire(usage: Usage, *, tells_cache: bool) -> UsageWire:
     """Only a client that marks what to cache is told what came from the cache."""
     if not tells_cache:

@@ -173,7 +173,7 @@ def _job(
         constraint=request.constraint,
         constraint_after=parser.answer_after if parser and waits else "",
         thinking_opens=parser.thinking_opens if parser and waits else "",
-        must_answer=not request.tools,
+        must_answer=True,  # calls of tools are part of the constraint
         adapters=tuple(runners.AdapterSpec(path=str(path)) for path in what.model.adapters),
         cache_key=request.cache_key,
     )

@@ -25,6 +25,14 @@ class Candidates:
             order = (-self.logits).argsort(kind="stable")
             self.ids, self.logits, self.is_sorted = self.ids[order], self.logits[order], True
 
+    def keep_best(self, k: int) -> None:
+        """Drop all but the k highest, sorted; cheaper than sorting everything."""
+        if self.is_sorted:
+            self.keep(slice(0, k))
+            return
+        best = largest(self.logits, min(k, len(self)))
+        self.ids, self.logits, self.is_sorted = self.ids[best.ids], best.logits, True
+
     def keep(self, which: "Ids | slice | NDArray[np.bool_]") -> None:
         """Drop all but these."""
         self.ids, self.logits = self.ids[which], self.logits[which]

@@ -18,16 +18,18 @@ class Mirostat:
 
     def truncate(self, candidates: Candidates, vocab_size: int) -> None:
         """Drop what would surprise more than `mu` allows; at least one token stays."""
-        candidates.sort()
         probabilities = candidates.probabilities()
         if self.version == 1:
-            candidates.keep(slice(0, self._zipf_count(probabilities, vocab_size)))
+            candidates.keep_best(self._zipf_count(probabilities, vocab_size))
             return
         likely = probabilities >= 2.0 ** min(-self.mu, 1000.0)  # a surprise of at most mu
-        candidates.keep(slice(0, max(1, int(np.count_nonzero(likely)))))
+        if likely.any():
+            candidates.keep(likely)
+        else:
+            candidates.keep_best(1)
 
     def _zipf_count(self, probabilities: "np.typing.NDArray[np.float64]", vocab_size: int) -> int:
-        top = probabilities[:_TOP]
+        top = np.sort(np.partition(probabilities, -_TOP)[-_TOP:] if len(probabilities) > _TOP else probabilities)[::-1]
         top = top[top > 0]
         if len(top) < 2:
             return 1

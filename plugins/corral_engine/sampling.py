@@ -20,7 +20,6 @@ ORDER = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", 
 _ALIASES = {"typical_p": "typ_p", "typical": "typ_p", "top-k": "top_k", "top-p": "top_p", "min-p": "min_p"} | dict(
     zip("edskypmxt", ORDER, strict=True)
 )
-_LARGE_CANDIDATES = 1 << 11
 
 
 def check_options(options: Options) -> None:
@@ -158,11 +157,7 @@ class Sampler:
 
     def _top_k(self, candidates: Candidates) -> None:
         k = min(self.options.top_k, len(candidates))
-        if candidates.is_sorted or len(candidates) < _LARGE_CANDIDATES:
-            truncation.top_k(candidates, k)
-            return
-        best = largest(candidates.logits, k)
-        candidates.ids, candidates.logits, candidates.is_sorted = candidates.ids[best.ids], best.logits, True
+        candidates.keep_best(k)
 
     def _temperature(self, candidates: Candidates) -> None:
         options = self.options

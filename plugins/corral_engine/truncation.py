@@ -7,9 +7,13 @@ Sources: Fan et al. 2018 (top-k), Holtzman et al. 2019 (top-p), Meister et al. 2
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
 from corral_engine.candidates import Candidates
+from corral_engine.program import Float32
 
+_FIRST_LOOK = 256  # candidates among which top-p looks for its prefix first
+_WIDER = 16
 XTC_MAX_THRESHOLD = 0.5  # above it at most one token can qualify, so nothing would ever be removed
 
 
@@ -24,10 +28,26 @@ def top_p(candidates: Candidates, p: float, min_keep: int) -> None:
     """Keep the shortest prefix whose probabilities sum to at least p."""
     if p >= 1:
         return
-    candidates.sort()
-    cumulative = candidates.probabilities().cumsum()
-    count = int(cumulative.searchsorted(p)) + 1
-    candidates.keep(slice(0, max(count, min_keep, 1)))
+    total = _weights(candidates.logits, candidates.logits.max()).sum()
+    size, best, k = len(candidates), candidates, max(_FIRST_LOOK, min_keep)
+    while True:  # the prefix is nearly always short: look at a few, then at many more
+        best = Candidates(candidates.ids, candidates.logits, is_sorted=candidates.is_sorted)
+        best.keep_best(k)
+        cumulative = _weights(best.logits, best.logits[0]).cumsum()
+        count = int(cumulative.searchsorted(p * total)) + 1
+        if count <= len(best) or len(best) == size:
+            break
+        k *= _WIDER
+    best.keep(slice(0, max(count, min_keep, 1)))
+    candidates.ids, candidates.logits, candidates.is_sorted = best.ids, best.logits, True
+
+
+def _weights(logits: Float32, highest: np.float32) -> NDArray[np.float64]:
+    """Softmax without the division."""
+    weights: NDArray[np.float64] = logits.astype(np.float64)
+    weights -= highest
+    np.exp(weights, out=weights)
+    return weights
 
 
 def min_p(candidates: Candidates, p: float, min_keep: int) -> None:
@@ -72,7 +92,10 @@ def xtc(candidates: Candidates, draw: float, probability: float, threshold: floa
     """With the given probability drop every token of at least `threshold` but the least likely of them."""
     if probability <= 0 or threshold > XTC_MAX_THRESHOLD or len(candidates) < 2 or draw > probability:
         return
-    candidates.sort()
-    last = int(np.count_nonzero(candidates.probabilities() >= threshold)) - 1
-    if last > 0 and len(candidates) - last >= min_keep:
-        candidates.keep(slice(last, None))
+    probabilities = candidates.probabilities()
+    (likely,) = (probabilities >= threshold).nonzero()
+    if len(likely) > 1 and len(candidates) - len(likely) + 1 >= min_keep:
+        keep = np.ones(len(candidates), bool)
+        keep[likely] = False
+        keep[likely[len(likely) - 1 - probabilities[likely][::-1].argmin()]] = True  # of equals the last
+        candidates.keep(keep)

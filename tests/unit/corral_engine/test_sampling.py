@@ -328,3 +328,29 @@ def test_scores_are_log_softmax_of_the_raw_logits() -> None:
     assert [token for token, _ in scored.top] == np.argsort(-logits, kind="stable")[:20].tolist()
     assert sum(math.exp(logprob) for _, logprob in scored.top) <= 1
     assert score(logits, 17, 0).top == ()
+
+
+@pytest.mark.parametrize("scale", [0.5, 3.0, 12.0])
+@pytest.mark.parametrize("p", [0.0, 0.3, 0.95, 0.9999])
+def test_top_p_among_many_is_that_of_everything_sorted(scale: float, p: float) -> None:
+    rng = np.random.default_rng(7)
+    logits = (rng.standard_normal(20_000) * scale).astype(np.float32).round(2)  # rounded: many are equal
+    ids = np.sort(rng.choice(40_000, 20_000, replace=False))
+    order = np.argsort(-logits, kind="stable")
+    weights = np.exp(logits[order].astype(np.float64) - logits.max())
+    count = int(np.searchsorted(weights.cumsum(), p * weights.sum())) + 1
+    some = Candidates(ids, logits)
+    truncation.top_p(some, p, 3)
+    assert abs(len(some) - max(count, 3)) <= 1  # sums in another order may differ in their last bit
+    assert np.array_equal(some.ids, ids[order][: len(some)])
+    assert np.array_equal(some.logits, logits[order][: len(some)])
+
+
+def test_xtc_among_unsorted_candidates() -> None:
+    logits = np.log(np.array([0.02, 0.3, 0.18, 0.3, 0.2], np.float32))
+    some = Candidates(np.arange(5), logits)
+    truncation.xtc(some, 0.0, 1.0, 0.19, 0)
+    assert some.ids.tolist() == [0, 2, 4]
+    equal = Candidates(np.arange(5), logits)
+    truncation.xtc(equal, 0.0, 1.0, 0.25, 0)
+    assert equal.ids.tolist() == [0, 2, 3, 4]  # of equals the last stays

@@ -141,6 +141,32 @@ def test_a_full_queue_is_busy(bench: MakeBench) -> None:
         made.scheduler.check_queue()
 
 
+def test_a_stream_goes_on_while_a_long_prompt_is_evaluated(bench: MakeBench) -> None:
+    made = bench(step_s=0.1, kv_tokens=2048)
+    now, row_s = [0.0], 0.002
+    made.scheduler._clock = lambda: now[0]
+    run, sizes = made.model.executor.run, []
+
+    def timed(batch: Batch, *, hidden: bool = False) -> NDArray[np.float32]:
+        sizes.append(len(batch.token_ids))
+        now[0] += row_s * len(batch.token_ids)
+        return run(batch, hidden=hidden)
+
+    made.scheduler.executor.run = timed  # type: ignore[method-assign]
+    _, stream = made.submit(Job(token_ids=(3, 4), options=GREEDY, max_tokens=40, num_ctx=128))
+    for _ in range(3):
+        made.scheduler.step()
+    longs = [made.submit(Job(token_ids=tuple(range(3 + i, 118 + i)), options=GREEDY, max_tokens=1, num_ctx=128))
+             for i in range(4)]  # fmt: skip
+    while not all(outbox.items and isinstance(outbox.items[-1], DoneEvent) for _, outbox in longs):
+        before, began = len(stream.tokens), now[0]
+        made.scheduler.step()
+        assert len(stream.tokens) > before or isinstance(stream.items[-1], DoneEvent)
+        if len(sizes) > 4:  # once the speed is known
+            assert now[0] - began < 0.1 * 1.3
+    assert max(sizes) > 32
+
+
 def test_a_client_with_many_requests_does_not_keep_others_waiting(bench: MakeBench) -> None:
     made = bench(n_parallel=1)
     ended: list[str] = []

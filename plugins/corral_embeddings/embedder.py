@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from corral import AdapterSpec, BadRequest, EmbedJob, Tokenizer, Usage
+from corral import AdapterSpec, BadRequest, ContextOverflow, EmbedJob, Tokenizer, Usage
 from corral.options import resolve_options
 from corral_embeddings import EmbedRequest, EmbedResult
 
@@ -46,7 +46,7 @@ def encode(tokenizer: Tokenizer, text: str | Sequence[int], limit: int, *, trunc
     if len(token_ids) <= limit:
         return tuple(token_ids)
     if not truncate:
-        raise BadRequest("the input length exceeds the context length")
+        raise ContextOverflow("the input length exceeds the context length")
     if limit - int(tokenizer.adds_bos) - int(tokenizer.adds_eos) <= 0:
         raise BadRequest("input after truncation exceeds maximum context length")
     end = token_ids[-1:] if tokenizer.adds_eos and isinstance(text, str) else []

@@ -4,12 +4,11 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from corral import BadRequest, ChatRequest, Piece, ToolCall, Truncated, Usage
+from corral import BadRequest, ChatRequest, Piece, ToolCall, Usage
 from corral.server import KERNEL, sse, stream
 from corral_openai_api import fields
 from corral_openai_api.bodies import ChatBody
@@ -20,9 +19,9 @@ from corral_openai_api.names import installed
 from corral_openai_api.tools import choice, tools
 from corral_openai_api.wire import (
     DONE,
-    FINGERPRINT,
     SSE,
     DebugWire,
+    Envelope,
     LogprobsWire,
     ToolCallWire,
     UsageWire,
@@ -55,18 +54,8 @@ class ChoiceWire(Wire, frozen=True):
     logprobs: LogprobsWire | UnsetType = UNSET
 
 
-class Completion(Wire, frozen=True):
+class Completion(Envelope[ChoiceWire], frozen=True):
     """The whole answer, or a chunk of it."""
-
-    id: str
-    object: str
-    created: int
-    model: str
-    system_fingerprint: str = FINGERPRINT
-    choices: list[ChoiceWire] = []
-    usage: UsageWire | UnsetType = UNSET
-    truncated: Truncated | UnsetType = UNSET
-    debug_info: DebugWire | UnsetType = msgspec.field(default=UNSET, name="_debug_info")
 
 
 async def chat(request: web.Request, body: ChatBody, max_choices: int) -> web.StreamResponse:

@@ -20,6 +20,7 @@ from corral_openai_api.responses.bodies import RESPONSES
 from corral_openai_api.responses.route import responses
 from corral_openai_api.responses.shapes import Response
 from corral_openai_api.texts import TextCompletion
+from corral_openai_api.transcriptions import transcriptions
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -55,6 +56,7 @@ def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
         ),
         post("/v1/embeddings", bodies.EMBEDDINGS, embeddings, Embeddings),
         post("/v1/responses", RESPONSES, responses, Response, dict),
+        web.route("POST", "/v1/audio/transcriptions", transcriptions, error=ErrorBody),
         web.route("GET", "/v1/models", models, answer=ModelList, error=ErrorBody),
         web.route("GET", "/v1/models/{model:.+}", model, answer=ModelWire, error=ErrorBody),
     ]

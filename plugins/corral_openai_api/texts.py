@@ -1,14 +1,13 @@
 """The shapes of a completion, and how pieces become texts: an echo of the prompt goes first."""
 
-import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from corral import ChatRequest, Piece, TokenLogprob, Truncated, Value
+from corral import ChatRequest, Piece, TokenLogprob, Value
 from corral_openai_api.choices import copies
 from corral_openai_api.legacy import LegacyLogprobs, legacy
 from corral_openai_api.prompts import Prompt
-from corral_openai_api.wire import FINGERPRINT, DebugWire, UsageWire, Wire
+from corral_openai_api.wire import Envelope, Wire
 
 
 class TextChoice(Wire, frozen=True):
@@ -21,18 +20,8 @@ class TextChoice(Wire, frozen=True):
     reasoning: str | UnsetType = UNSET
 
 
-class TextCompletion(Wire, frozen=True):
+class TextCompletion(Envelope[TextChoice], frozen=True):
     """All texts, or a chunk of one."""
-
-    id: str
-    object: str
-    created: int
-    model: str
-    system_fingerprint: str = FINGERPRINT
-    choices: list[TextChoice] = []
-    usage: UsageWire | UnsetType = UNSET
-    truncated: Truncated | UnsetType = UNSET
-    debug_info: DebugWire | UnsetType = msgspec.field(default=UNSET, name="_debug_info")
 
 
 class Plan(Value, frozen=True):

@@ -4,17 +4,19 @@ import json
 import secrets
 import string
 from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
 
 import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from corral import TokenLogprob, ToolCall, Usage
+from corral import TokenLogprob, ToolCall, Truncated, Usage
 from corral.server import sse
 
 FINGERPRINT = "fp_ollama"
 SSE = "text/event-stream"
 DONE = sse(b"[DONE]")
+C = TypeVar("C")
 _LETTERS = string.ascii_lowercase + string.digits
 _LEAST_LOGPROB = -9999.0  # JSON has no -Infinity
 _ENCODER = msgspec.json.Encoder()
@@ -79,6 +81,20 @@ class DebugWire(Wire, frozen=True):
     """The prompt that would have run."""
 
     rendered_template: str
+
+
+class Envelope(Wire, Generic[C], frozen=True):
+    """What stands around choices.  `truncated` tells how much of the prompt was left out, if any was."""
+
+    id: str
+    object: str
+    created: int
+    model: str
+    system_fingerprint: str = FINGERPRINT
+    choices: list[C] = []
+    usage: UsageWire | UnsetType = UNSET
+    truncated: Truncated | UnsetType = UNSET
+    debug_info: DebugWire | UnsetType = msgspec.field(default=UNSET, name="_debug_info")
 
 
 def encoded(value: object) -> bytes:

@@ -1,0 +1,43 @@
+"""POST /v1/audio/transcriptions: the form is read and checked; no engine here hears, so it ends in a refusal."""
+
+from aiohttp import BodyPartReader, web
+
+from corral import BadRequest, Unsupported
+from corral.server import KERNEL
+from corral_openai_api.names import installed
+
+MOST_BYTES = 25 << 20
+
+
+async def transcriptions(request: web.Request) -> web.Response:
+    """Raises BadRequest for what is no form, ModelNotFound, and Unsupported for every model there is."""
+    form = await _form(request)
+    name = form.get("model", b"").decode(errors="replace").strip()
+    if not name:
+        raise BadRequest("model is required")
+    if "file" not in form:
+        raise BadRequest("file is required: the form has no field of that name")
+    if not form["file"]:
+        raise BadRequest("audio file is empty")
+    model = installed(request.app[KERNEL], name)
+    raise Unsupported(f"{model.ref.full_name} does not support audio")
+
+
+async def _form(request: web.Request) -> dict[str, bytes]:
+    """The fields by name, at most MOST_BYTES in all.  Raises BadRequest."""
+    fields: dict[str, bytes] = {}
+    room = MOST_BYTES
+    try:
+        async for part in await request.multipart():
+            if not isinstance(part, BodyPartReader) or not part.name:
+                continue
+            data = bytearray()
+            while chunk := await part.read_chunk():
+                room -= len(chunk)
+                if room < 0:
+                    raise BadRequest(f"failed to parse multipart form: more than {MOST_BYTES} bytes")
+                data += chunk
+            fields[part.name] = bytes(data)
+    except (ValueError, AssertionError, web.RequestPayloadError) as err:
+        raise BadRequest(f"failed to parse multipart form: {err}") from err
+    return fields

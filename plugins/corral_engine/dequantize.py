@@ -115,6 +115,16 @@ def _q3_k(b: Bytes) -> Float32:
     return scaled.reshape(-1, K_BLOCK)
 
 
+def _q1_0(b: Bytes) -> Float32:
+    bits = np.unpackbits(b[:, 2:], axis=1, bitorder="little").astype(np.float32)
+    return _f16(b, 0) * (2 * bits - 1)
+
+
+def _q2_0(b: Bytes) -> Float32:
+    codes = b[:, 2:, None] >> np.array([0, 2, 4, 6], np.uint8) & 3
+    return _f16(b, 0) * (codes.reshape(len(b), -1).astype(np.float32) - 1)
+
+
 def _f32(b: Bytes) -> Float32:
     return b.view(np.float32).copy()
 
@@ -142,6 +152,8 @@ _TYPES: dict[str, tuple[int, int, Callable[[Bytes], Float32]]] = {
     "Q5_0": (32, 22, _q5_0),
     "Q5_1": (32, 24, _q5_1),
     "Q8_0": (32, 34, _q8_0),
+    "Q1_0": (128, 18, _q1_0),
+    "Q2_0": (64, 18, _q2_0),
     "Q2_K": (K_BLOCK, 84, _q2_k),
     "Q3_K": (K_BLOCK, 110, _q3_k),
     "Q4_K": (K_BLOCK, 144, _q4_k),

@@ -5,7 +5,7 @@ from dataclasses import fields
 
 import numpy as np
 
-from corral import FormatError, Weights
+from corral import FormatError, Unsupported, Weights
 from corral_engine.dequantize import row_bytes
 from corral_engine.program import Program, Tensors, Weight
 
@@ -26,7 +26,10 @@ def map_tensors(program: Program, weights: Weights) -> Tensors:
     tensors = {}
     for weight in weights_of(program):
         data = np.frombuffer(weights.tensor(weight.name).data, np.uint8)
-        expected = row_bytes(weight.type, weight.shape[-1]) * int(np.prod(weight.shape[:-1], dtype=np.int64))
+        try:
+            expected = row_bytes(weight.type, weight.shape[-1]) * int(np.prod(weight.shape[:-1], dtype=np.int64))
+        except Unsupported as err:
+            raise Unsupported(f"tensor {weight.name}: {err.message}") from err
         if data.nbytes != expected:
             raise FormatError(f"tensor {weight.name} has {data.nbytes} bytes, expected {expected} for {weight.type}")
         tensors[weight.name] = data

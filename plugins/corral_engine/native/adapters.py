@@ -15,8 +15,9 @@ from corral_engine import program as p
 from corral_engine.kv_storage import KVStorage
 from corral_engine.native import objects
 from corral_engine.native.executor import NativeExecutor
-from corral_engine.native.lower import Lowered, Lowering, Plan, fill
+from corral_engine.native.lower import Lowering
 from corral_engine.native.optable import GROUP_ROWS, OP_COLUMNS, float_bits
+from corral_engine.native.plan import Lowered, Plan, fill
 from corral_engine.native.team import Table
 from corral_engine.program import AdapterSet, Batch, Float32, LoraPair, Program
 from corral_engine.reference import add_embedding_adapters
@@ -90,7 +91,7 @@ class AdaptedExecutor(NativeExecutor):
             add_embedding_adapters(batch, op, out)
         keep = self._describe(batch, n_tokens, n_selected)
         n_ops = plan.n_hidden_ops if hidden else len(plan.ops)
-        self._team.run(table, n_ops, kind=_KINDS + n_tokens.bit_length() * 2 + hidden)
+        self._execute(table, n_ops, _KINDS + n_tokens.bit_length() * 2 + hidden)
         del keep
         result = self.program.hidden if hidden else self.program.output
         rows = n_selected if result.name in plan.selected else n_tokens

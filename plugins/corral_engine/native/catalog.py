@@ -19,6 +19,11 @@ class Format:
     packed_bytes: int
     quantized_x: bool = True
 
+    @property
+    def kernels(self) -> str:
+        """The module that builds the kernels, as kernels' names begin."""
+        return self.module if "." in self.module else f"formats.{self.module}"
+
 
 def _blocks(module: str, weights: int, file_bytes: int) -> Format:
     """Blocks whose repacking keeps every bit."""
@@ -43,3 +48,6 @@ FORMATS: dict[str, Format] = {
     "IQ4_XS": _blocks("iq4_xs", 256, 136),
     "MXFP4": _blocks("mxfp4", 32, 17),
 }
+
+DECODED = Format("kernels.decoded_product", 1, 4, 32, quantized_x=False)
+"""Every other type: rows are decoded to float32 when they are used, a few at a time."""

@@ -11,8 +11,10 @@ from corral_engine.kv_storage import KVStorage
 from corral_engine.native import objects, optable
 from corral_engine.native.arena import Arena, forget, padded
 from corral_engine.native.catalog import FORMATS
-from corral_engine.native.lower import Lowered, Lowering, Plan, Reference, Rotation, Slot, fill
+from corral_engine.native.decoder import Decoder
+from corral_engine.native.lower import Lowering
 from corral_engine.native.optable import GROUP_ROWS, OP_COLUMNS, Env, Op, Repack
+from corral_engine.native.plan import Lowered, Plan, Reference, Rotation, Slot, fill
 from corral_engine.native.rotations import RotationTable
 from corral_engine.native.team import Table, Team, aligned, default_threads
 from corral_engine.program import Batch, Float32, Int32, Program, Tensors, Weight
@@ -32,8 +34,11 @@ class NativeExecutor:
         self.program, self.storage, self._tensors = program, storage, tensors
         n_threads = n_threads or default_threads()
         self._plan: Plan = Lowering(program, storage, n_threads).lower()
-        formats = {FORMATS[weight.type].module for weight in self._plan.weights.values()}
-        names = self._plan.kernels | {_BEGIN, _RUN} | {f"formats.{name}:repack" for name in formats}
+        weights = self._plan.weights
+        self._repacked = [weight for weight in weights.values() if weight.type in FORMATS]
+        self._decoder = Decoder({name: w for name, w in weights.items() if w.type not in FORMATS}, tensors)
+        repackers = {f"{FORMATS[weight.type].kernels}:repack" for weight in self._repacked}
+        names = self._plan.kernels | {_BEGIN, _RUN} | repackers
         self._kernels = objects.load(names)
         self._team = Team(n_threads, self._kernels.function(_BEGIN), self._kernels.function(_RUN))
         self._vectors = {name: self._vector(weight) for name, weight in self._plan.vectors.items()}
@@ -55,10 +60,9 @@ class NativeExecutor:
 
     def _pack(self) -> dict[str, np.ndarray[tuple[int], np.dtype[np.uint8]]]:
         """Repack every weight of a product, tensor by tensor, on the whole team."""
-        weights = self._plan.weights.values()
-        arena = Arena(sum(padded(_packed_bytes(weight)) for weight in weights))
+        arena = Arena(sum(padded(_packed_bytes(weight)) for weight in self._repacked))
         packed = {}
-        for weight in weights:
+        for weight in self._repacked:
             source, target = np.ascontiguousarray(self._tensors[weight.name]), arena.take(_packed_bytes(weight))
             form, (n_rows, columns) = FORMATS[weight.type], weight.shape
             if source.nbytes != n_rows * row_bytes(weight.type, columns):
@@ -69,8 +73,9 @@ class NativeExecutor:
                 Repack.ROWS: n_rows,
                 Repack.BLOCKS: columns // form.weights,
             }
-            kernel = f"formats.{form.module}:repack"
-            op = Lowered(kernel, args, 0, (), (), tile=1 << 30, outer=-(-n_rows // GROUP_ROWS), grain=8)
+            op = Lowered(
+                f"{form.kernels}:repack", args, 0, (), (), tile=1 << 30, outer=-(-n_rows // GROUP_ROWS), grain=8
+            )
             row = np.zeros((1, OP_COLUMNS), np.int64)
             fill(row[0], op, lambda _: 0, self._kernels.addresses)
             row[0, Op.ROWS] = 2  # any number above one: the units of work are groups
@@ -116,6 +121,10 @@ class NativeExecutor:
         key = reference.key
         if isinstance(key, Rotation):
             return int(self._rotations[key].rows.ctypes.data)
+        if reference.slot is Slot.DECODER:
+            return self._decoder.address
+        if reference.slot is Slot.WEIGHT and key in self._decoder.numbers:
+            return self._decoder.numbers[key]
         if reference.slot is Slot.STRIDE:
             return int(self._buffers[key].strides[0])
         held: dict[Slot, Mapping[str, np.ndarray[Any, np.dtype[Any]]]] = {
@@ -135,11 +144,15 @@ class NativeExecutor:
         self._embed(batch)
         keep = self._describe(batch, n_tokens, n_selected)
         n_ops = self._plan.n_hidden_ops if hidden else len(self._plan.ops)
-        self._team.run(table, n_ops, kind=n_tokens.bit_length() * 2 + hidden)
+        self._execute(table, n_ops, n_tokens.bit_length() * 2 + hidden)
         del keep
         result = self.program.hidden if hidden else self.program.output
         rows = n_selected if result.name in self._plan.selected else n_tokens
         return self._buffers[result.name][:rows, result.start : result.start + result.width]
+
+    def _execute(self, table: Table, n_ops: int, kind: int) -> None:
+        self._team.run(table, n_ops, kind=kind)
+        self._decoder.check()
 
     def _embed(self, batch: Batch) -> None:
         for op in self._plan.embeds:

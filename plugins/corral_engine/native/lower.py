@@ -4,19 +4,16 @@ What is decided here: which buffers must be quantized and when (once for every p
 run row by row in one claim, which ops need not wait for each other, and how finely work is divided.
 """
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
-from enum import Enum, auto
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Iterable
+from dataclasses import replace
 
 from corral import Unsupported
 from corral_engine import program as p
 from corral_engine.kv_storage import KVStorage
 from corral_engine.native import optable
-from corral_engine.native.catalog import FORMATS
+from corral_engine.native.catalog import DECODED, FORMATS
 from corral_engine.native.optable import GROUP_ROWS, Attention, Env, Linear, Op, float_bits
+from corral_engine.native.plan import Lowered, Plan, Reference, Rotation, Slot
 from corral_engine.program import Buffer, Program, Weight
 
 _CHUNKS_A_THREAD = 4
@@ -24,76 +21,6 @@ _CHUNK_WEIGHTS = 600_000  # most weights of one claim for one token: about 50 µ
 _MANY_GRAIN = 4  # groups of eight outputs claimed at once for many tokens
 _TILE_ROWS = 24  # query rows of an attention tile, about
 _LANES = 8
-
-
-class Slot(Enum):
-    """What an address in the op table refers to; resolved by the executor."""
-
-    BUFFER = auto()  # a float32 activation buffer, key: its name
-    STRIDE = auto()  # the bytes of a row of that buffer
-    QUANTIZED = auto()  # the int8 form of a range of columns, key: its name
-    WEIGHT = auto()  # a packed weight, key: its name
-    VECTOR = auto()  # a float32 vector (norm weight, bias), key: its name
-    ROTATION = auto()  # a table of cosines and sines, key: a `Rotation`
-
-
-@dataclass(frozen=True, slots=True)
-class Rotation:
-    """What a rope table holds."""
-
-    inv_freq: tuple[float, ...]
-    magnitude: float
-
-
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """An address to be filled in: the start of a slot plus `offset` bytes."""
-
-    slot: Slot
-    key: str | Rotation
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Lowered:
-    """One row of the op table.  `reads` and `writes` name buffers; `rows_alone` says each row depends on itself
-    only."""
-
-    kernel: str
-    args: dict[int, int | Reference]
-    rows_from: int
-    reads: tuple[str, ...]
-    writes: tuple[str, ...]
-    kernel_one: str = ""
-    tile: int = 1
-    outer: int = 1
-    grain: int = 1
-    grain_one: int = 1
-    rows_alone: bool = False
-    followers: int = 0
-    awaits: int = 1
-    source: p.Op | None = None
-
-
-@dataclass(slots=True)
-class Plan:
-    """A lowered program.  Widths in columns; `selected` names the buffers that hold one row an output row."""
-
-    ops: list[Lowered] = field(default_factory=list)
-    embeds: list[p.Embed] = field(default_factory=list)
-    widths: dict[str, int] = field(default_factory=dict)
-    quantized: dict[str, int] = field(default_factory=dict)  # width
-    selected: set[str] = field(default_factory=set)
-    weights: dict[str, Weight] = field(default_factory=dict)
-    vectors: dict[str, Weight] = field(default_factory=dict)
-    rotations: set[Rotation] = field(default_factory=set)
-    scratch_bytes: int = 4096
-    n_hidden_ops: int = 0
-
-    @property
-    def kernels(self) -> set[str]:
-        """Names of every kernel the plan uses."""
-        return {name for op in self.ops for name in (op.kernel, op.kernel_one) if name}
 
 
 class Lowering:
@@ -224,9 +151,7 @@ class Lowering:
         yield Lowered("kernels.quantize:rows", columns, rows_from, (x.name,), (name,), grain=2, rows_alone=True)
 
     def _linear(self, op: p.Linear) -> Iterable[Lowered]:
-        form = FORMATS.get(op.weight.type)
-        if form is None:
-            raise Unsupported(f"the native kernels have no product for weights of type {op.weight.type}")
+        form = FORMATS.get(op.weight.type, DECODED)
         n_rows, columns = op.weight.shape
         self.plan.weights[op.weight.name] = op.weight
         at_out = self._at(op.out)
@@ -252,14 +177,15 @@ class Lowering:
             Linear.BIAS: self._vector(op.bias),
             Linear.ADD: int(op.add),
             Linear.OUT_SCALE: float_bits(op.out_scale),
+            Linear.DECODER: Reference(Slot.DECODER, ""),
         }
         even = -(-n_groups // (self.n_threads * _CHUNKS_A_THREAD))
         grain_one = max(1, min(even, _CHUNK_WEIGHTS // (GROUP_ROWS * columns)))
-        self.plan.scratch_bytes = max(self.plan.scratch_bytes, optable.product_scratch_bytes(n_blocks))
+        self.plan.scratch_bytes = max(self.plan.scratch_bytes, optable.product_scratch_bytes(columns))
         reads = (x.key if form.quantized_x else op.x.name, *((op.out.name,) if op.add else ()))
         yield Lowered(
-            f"formats.{form.module}:many", args, self._rows_of(op.x, op.out), tuple(map(str, reads)), (op.out.name,),
-            kernel_one=f"formats.{form.module}:one", tile=1 << 30, outer=n_groups, grain=_MANY_GRAIN,
+            f"{form.kernels}:many", args, self._rows_of(op.x, op.out), tuple(map(str, reads)), (op.out.name,),
+            kernel_one=f"{form.kernels}:one", tile=1 << 30, outer=n_groups, grain=_MANY_GRAIN,
             grain_one=grain_one,
         )  # fmt: skip
 
@@ -387,14 +313,3 @@ def _end_of_group(ops: list[Lowered], index: int) -> int:
     while i < len(ops) and i > 0 and ops[i - 1].awaits == 0:
         i += 1
     return i
-
-
-def fill(row: NDArray[np.int64], op: Lowered, resolve: Callable[[Reference], int], kernels: dict[str, int]) -> None:
-    """Write one row of the op table with every address resolved."""
-    row[Op.KERNEL] = kernels[op.kernel]
-    row[Op.KERNEL_ONE] = kernels[op.kernel_one or op.kernel]
-    row[Op.ROWS_FROM], row[Op.TILE], row[Op.OUTER] = op.rows_from, op.tile, op.outer
-    row[Op.GRAIN], row[Op.GRAIN_ONE] = op.grain, op.grain_one
-    row[Op.FOLLOWERS], row[Op.AWAIT] = op.followers, op.awaits
-    for column, value in op.args.items():
-        row[column] = resolve(value) if isinstance(value, Reference) else value

@@ -55,10 +55,31 @@ def pause(builder: Any) -> Any:
 
 
 @word(types.int32, types.int64)
+def prefetch(builder: Any, address: Any) -> Any:
+    """Ask for the cache line at `address`, which need not be memory of ours."""
+    byte, number = ir.IntType(8), ir.IntType(32)
+    pointer = builder.inttoptr(address, ir.PointerType(byte))
+    kind = ir.FunctionType(ir.VoidType(), [pointer.type, number, number, number])
+    name = "llvm.prefetch.p0"
+    function = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    read, keep, data = (ir.Constant(number, value) for value in (0, 3, 1))
+    builder.call(function, [pointer, read, keep, data])
+    return ir.Constant(number, 0)
+
+
+@word(types.int32, types.int64)
 def call_plain(builder: Any, address: Any) -> Any:
     """Call an `int f(void)`."""
     kind = ir.FunctionType(ir.IntType(32), [])
     return builder.call(builder.inttoptr(address, ir.PointerType(kind)), [])
+
+
+@word(types.int32, types.int64, types.int64, types.int64, types.int64, types.int64)
+def call_decoder(builder: Any, address: Any, weight: Any, first: Any, count: Any, target: Any) -> Any:
+    """Call a `void f(weight, first, count, target)`."""
+    kind = ir.FunctionType(ir.VoidType(), [_INT] * 4)
+    builder.call(builder.inttoptr(address, ir.PointerType(kind)), [weight, first, count, target])
+    return ir.Constant(ir.IntType(32), 0)
 
 
 def _kernel_word() -> Any:

@@ -86,6 +86,7 @@ class Linear(IntEnum):
     BIAS = Op.ARGS + 9  # address of float32 (WIDTH rounded up to GROUP_ROWS), or 0
     ADD = Op.ARGS + 10  # 1: add to OUT
     OUT_SCALE = Op.ARGS + 11  # float32 bits
+    DECODER = Op.ARGS + 12  # address of the function that decodes weights (see `kernels.decoded_product`)
 
 
 GROUP_ROWS = 8
@@ -136,6 +137,11 @@ def attention_scratch_bytes(tile: int, group: int, head_dim: int, value_dim: int
     return SPARE_BYTES + rows + (head_dim + value_dim) * ROW_SCORE_BYTES
 
 
-def product_scratch_bytes(n_blocks: int) -> int:
-    """Scratch memory of a matrix product: the panel of two groups of rows."""
-    return SPARE_BYTES + 2 * n_blocks * PANEL_BLOCK_BYTES
+DECODED_GROUPS = 4  # groups of rows that are decoded at once
+
+
+def product_scratch_bytes(columns: int) -> int:
+    """Scratch memory of a matrix product: the panel of two groups of rows, or a few groups as float32."""
+    return SPARE_BYTES + max(
+        2 * columns // ACTIVATION_BLOCK * PANEL_BLOCK_BYTES, DECODED_GROUPS * GROUP_ROWS * 4 * columns
+    )

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from corral_engine.native.lower import Rotation
+from corral_engine.native.plan import Rotation
 from corral_engine.program import Float32
 
 _FIRST_POSITIONS = 1024

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corral_engine.batching import NO_ADAPTERS, Feed, make_batch
-from corral_engine.dequantize import row_bytes
+from corral_engine.dequantize import block_layout, row_bytes
 from corral_engine.kv_storage import KVStorage
 from corral_engine.native.catalog import FORMATS
 from corral_engine.native.executor import NativeExecutor
@@ -23,12 +23,17 @@ Array = NDArray[np.float32]
 Bytes = NDArray[np.uint8]
 
 BLOCKS = [name for name, form in FORMATS.items() if form.weights > 1]
+DECODED = (
+    *("F64", "Q2_0", "IQ1_S", "IQ1_M", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S", "TQ1_0", "TQ2_0", "NVFP4"),
+)  # types without kernels
 COUNTS = (1, 2, 5, 9)  # of tokens: one, and ragged ends of tiles of four
 ROWS = (1, 13, 40)  # ragged ends of groups of eight, and of chunks
 
 # Where a block keeps its float16 scales, so that random blocks hold reasonable ones.
 _HALVES = {
     "Q2_K": (80, 82), "Q3_K": (108,), "Q6_K": (208,),
+    "TQ1_0": (52,), "TQ2_0": (64,),
+    **dict.fromkeys(("Q2_0", "IQ1_S", "IQ2_XXS", "IQ2_XS", "IQ2_S", "IQ3_XXS", "IQ3_S"), (0,)),
     **dict.fromkeys(("Q4_0", "Q5_0", "Q8_0", "IQ4_NL", "IQ4_XS"), (0,)),
     **dict.fromkeys(("Q4_1", "Q5_1", "Q4_K", "Q5_K"), (0, 2)),
 }  # fmt: skip
@@ -37,16 +42,21 @@ _HALVES = {
 def random_weights(storage: str, n_rows: int, columns: int) -> Bytes:
     """Blocks in which every bit is random but those of the scales, which lie within ±0.1."""
     rng = np.random.default_rng([n_rows, columns, *storage.encode()])
-    kind = gguf.GGMLQuantizationType[storage]
-    weights, size = gguf.GGML_QUANT_SIZES[kind]
+    weights, size = block_layout(storage)
     if weights == 1:
-        return gguf.quants.quantize(rng.standard_normal((n_rows, columns), np.float32), kind).view(np.uint8).reshape(-1)
+        x = rng.standard_normal((n_rows, columns), np.float32)
+        if storage == "F64":
+            return x.astype(np.float64).view(np.uint8).reshape(-1)
+        kind = gguf.GGMLQuantizationType[storage]
+        return gguf.quants.quantize(x, kind).view(np.uint8).reshape(-1)
     data = rng.integers(0, 256, (n_rows * columns // weights, size), dtype=np.uint8)
     if storage == "Q8_0":
         data[data == 128] = 127  # the code -128, which no quantizer writes, counts as -127
     for at in _HALVES.get(storage, ()):
         halves = rng.uniform(-0.1, 0.1, len(data)).astype(np.float16)
         data[:, at : at + 2] = halves[:, None].view(np.uint8)
+    if storage == "IQ1_M":
+        data[:, 55] = data[:, 55] & 0x0F | 0x20  # the highest four bits of its scattered scale
     if storage == "MXFP4":
         data[:, 0] = rng.integers(110, 130, len(data))
     return data.reshape(-1)
@@ -93,8 +103,7 @@ class Products:
 
 def cases(storage: str) -> list[tuple[int, int, int]]:
     """(rows, columns, tokens)."""
-    block = gguf.GGML_QUANT_SIZES[gguf.GGMLQuantizationType[storage]][0]
-    block = max(block, 32)
+    block = max(block_layout(storage)[0], 32)
     return [(n_rows, block * (1 + i), count) for i, n_rows in enumerate(ROWS) for count in COUNTS]
 
 

@@ -10,7 +10,7 @@ from corral import FormatError, Unsupported
 from corral_engine.dequantize import _BY_GGUF, _TYPES, block_layout, dequantize, row_bytes
 
 
-@pytest.mark.parametrize("storage", sorted({*_TYPES, *_BY_GGUF} - {"F64"}))
+@pytest.mark.parametrize("storage", sorted({*_TYPES, *_BY_GGUF} - {"F64", "Q1_0", "Q2_0"}))
 def test_equals_the_reference(storage: str) -> None:
     weights, size = block_layout(storage)
     data = np.random.default_rng(0).integers(0, 256, (16, 4 * size), dtype=np.uint8)
@@ -31,3 +31,11 @@ def test_ragged_rows_and_unknown_types_are_refused() -> None:
         dequantize(np.zeros(17, np.uint8), "Q4_0", 32)
     with pytest.raises(Unsupported, match="Q9_9"):
         row_bytes("Q9_9", 32)
+
+
+def test_types_that_the_gguf_package_does_not_decode() -> None:
+    half = np.frombuffer(np.float16(0.5).tobytes(), np.uint8)
+    one_bit = np.concatenate([half, np.array([0b00000101, *[0] * 15], np.uint8)])
+    assert dequantize(one_bit, "Q1_0", 128)[0].tolist() == [0.5, -0.5, 0.5, *[-0.5] * 125]
+    two_bits = np.concatenate([half, np.array([0b11100100, *[0] * 15], np.uint8)])
+    assert dequantize(two_bits, "Q2_0", 64)[0].tolist() == [-0.5, 0, 0.5, 1, *[-0.5] * 60]

@@ -10,7 +10,7 @@ import products
 import pytest
 
 from corral_engine.dequantize import dequantize
-from corral_engine.native.catalog import FORMATS
+from corral_engine.native.catalog import DECODED, FORMATS
 from corral_engine.native.host import VARIANT_KEY, detect
 from corral_engine.native.kernels import quantize
 
@@ -24,13 +24,13 @@ def expected(
     columns = x.shape[1]
     w = dequantize(data, storage, columns).reshape(n_rows, columns).astype(np.float64)
     wide = x.astype(np.float64)
-    if FORMATS[storage].quantized_x:
+    if FORMATS.get(storage, DECODED).quantized_x:
         codes, d = quantize.reference(x)
         wide = (codes.reshape(*d.shape, -1) * d[..., None].astype(np.float64)).reshape(x.shape)
     return wide @ w.T, np.abs(wide) @ np.abs(w).T
 
 
-@pytest.mark.parametrize("storage", FORMATS)
+@pytest.mark.parametrize("storage", [*FORMATS, *products.DECODED])
 def test_equals_numpy(storage: str) -> None:
     for n_rows, columns, count in products.cases(storage):
         x, data = products.random_rows(count, columns), products.random_weights(storage, n_rows, columns)
@@ -40,7 +40,7 @@ def test_equals_numpy(storage: str) -> None:
         assert (np.abs(found - exact) <= TOLERANCE * size + 1e-30).all(), (n_rows, columns, count)
 
 
-@pytest.mark.parametrize("storage", FORMATS)
+@pytest.mark.parametrize("storage", [*FORMATS, "F64", "IQ2_S"])
 def test_company_and_threads_change_no_bit(storage: str) -> None:
     n_rows, columns = 77, 512
     x, data = products.random_rows(19, columns), products.random_weights(storage, n_rows, columns)

@@ -166,23 +166,18 @@ def _page(form_k: CacheFormat, form_v: CacheFormat) -> Any:
     @inline
     def page(op, k, k_scales, v, v_scales, n, states, scores, sums, first, count):  # type: ignore[no-untyped-def]
         dim, value_dim = load_i64(op + _HEAD_DIM), load_i64(op + _VALUE_DIM)
-        r = 0
-        while r + 2 <= n:
+        for r in range(0, n - 1, 2):
             scores_three(k, k_scales, dim, states + r * ROW_STATE_BYTES, scores + r * ROW_SCORE_BYTES)
-            r += 2
-        while r < n:
-            scores_single(k, k_scales, dim, states + r * ROW_STATE_BYTES, scores + r * ROW_SCORE_BYTES)
-            r += 1
+        if n & 1:
+            scores_single(k, k_scales, dim, states + (n - 1) * ROW_STATE_BYTES, scores + (n - 1) * ROW_SCORE_BYTES)
         for i in range(n):
             row, into = scores + i * ROW_SCORE_BYTES, sums + 4 * i * value_dim
             _soften(op, states + i * ROW_STATE_BYTES, row, into, value_dim, first)
-        r = 0
-        while r + 2 <= n:
+        for r in range(0, n - 1, 2):
             weigh_three(v, v_scales, value_dim, count, scores + r * ROW_SCORE_BYTES, sums + 4 * r * value_dim)
-            r += 2
-        while r < n:
+        if n & 1:
+            r = n - 1
             weigh_single(v, v_scales, value_dim, count, scores + r * ROW_SCORE_BYTES, sums + 4 * r * value_dim)
-            r += 1
         return 0
 
     return page

@@ -27,8 +27,8 @@ class FloatFormat:
     load: Callable[..., Any]
 
 
-def one(form: FloatFormat) -> Callable[..., None]:
-    """The kernel for one token: four groups at a time, to keep the multipliers busy."""
+def one(form: FloatFormat) -> Any:
+    """For one token: four groups at a time, to keep the multipliers busy."""
     load, step = form.load, form.facts.packed_bytes
 
     @inline
@@ -40,13 +40,14 @@ def one(form: FloatFormat) -> Callable[..., None]:
             a2, a3 = fma_f32(load(p2 + at), y, a2), fma_f32(load(p3 + at), y, a3)
         return a0, a1, a2, a3
 
-    def kernel(op: int, env: int, rows: int, begin: int, end: int, scratch: int) -> None:
+    @inline
+    def multiply(op, weights, rows, begin, end, scratch):  # type: ignore[no-untyped-def]
         columns, size = load_i64(op + _COLUMNS), load_i64(op + _GROUP_BYTES)
         row = load_i64(op + _FIRST_ROW)
         x = load_i64(op + _X) + row * load_i64(op + _X_STRIDE)
-        last = load_i64(op + _WEIGHT) + (end - 1) * size
+        last = weights + (end - 1 - begin) * size
         for group in range(begin, end, 4):
-            p = load_i64(op + _WEIGHT) + group * size
+            p = weights + (group - begin) * size
             a0, a1, a2, a3 = dots(p, min(p + size, last), min(p + 2 * size, last), min(p + 3 * size, last), x, columns)
             write_results(op, row, group, a0, scratch)
             if group + 1 < end:
@@ -55,12 +56,13 @@ def one(form: FloatFormat) -> Callable[..., None]:
                 write_results(op, row, group + 2, a2, scratch)
             if group + 3 < end:
                 write_results(op, row, group + 3, a3, scratch)
+        return 0
 
-    return kernel
+    return multiply
 
 
-def many(form: FloatFormat) -> Callable[..., None]:
-    """The kernel for several tokens: one group and six tokens at a time."""
+def many(form: FloatFormat) -> Any:
+    """For several tokens: one group and six tokens at a time."""
     load, step = form.load, form.facts.packed_bytes
 
     @inline
@@ -73,12 +75,13 @@ def many(form: FloatFormat) -> Callable[..., None]:
             a4, a5 = fma_f32(w, splat_load_f32(x4 + at), a4), fma_f32(w, splat_load_f32(x5 + at), a5)
         return a0, a1, a2, a3, a4, a5
 
-    def kernel(op: int, env: int, rows: int, begin: int, end: int, scratch: int) -> None:
+    @inline
+    def multiply(op, weights, rows, begin, end, scratch):  # type: ignore[no-untyped-def]
         columns, stride = load_i64(op + _COLUMNS), load_i64(op + _X_STRIDE)
         first = load_i64(op + _FIRST_ROW)
         last = load_i64(op + _X) + (first + rows - 1) * stride
         for group in range(begin, end):
-            p = load_i64(op + _WEIGHT) + group * load_i64(op + _GROUP_BYTES)
+            p = weights + (group - begin) * load_i64(op + _GROUP_BYTES)
             for row in range(first, first + rows, 6):
                 x = load_i64(op + _X) + row * stride
                 a0, a1, a2, a3, a4, a5 = dots(
@@ -104,11 +107,24 @@ def many(form: FloatFormat) -> Callable[..., None]:
                 if left > 5:
                     write_results(op, row + 5, group, a5, scratch)
 
-    return kernel
+        return 0
+
+    return multiply
+
+
+def multiplier(form: FloatFormat, what: str) -> Any:
+    """multiply(op, weights, rows, begin, end, scratch), inline; `weights` is the address of group `begin`."""
+    return {"one": one, "many": many}[what](form)
 
 
 def build(form: FloatFormat, what: str) -> Callable[..., None]:
     """The kernel of a float format called "one", "many" or "repack"."""
     if what == "repack":
         return repacker(form.facts, form.repack)
-    return {"one": one, "many": many}[what](form)
+    multiply = multiplier(form, what)
+
+    def kernel(op: int, env: int, rows: int, begin: int, end: int, scratch: int) -> None:
+        weights = load_i64(op + _WEIGHT) + begin * load_i64(op + _GROUP_BYTES)
+        multiply(op, weights, rows, begin, end, scratch)
+
+    return kernel

@@ -91,6 +91,7 @@ def word(result: Shape, *arguments: Shape) -> Callable[[Emit], Any]:
             2: lambda typing_context, a, b: typed(a, b),
             3: lambda typing_context, a, b, c: typed(a, b, c),
             4: lambda typing_context, a, b, c, d: typed(a, b, c, d),
+            5: lambda typing_context, a, b, c, d, e: typed(a, b, c, d, e),
         }
         function = arities[len(arguments)]
         function.__name__, function.__doc__ = emit.__name__, emit.__doc__

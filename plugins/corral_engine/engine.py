@@ -158,6 +158,7 @@ class CorralEngine:
             weights_bytes=weights_bytes,
             n_tokens=n_tokens,
             max_drafts=self.config.speculation,
+            loop_tokens=self.config.loop_tokens,
         )
 
     def _cache_types(self, settings: RunnerSettings, *, causal: bool) -> "tuple[CacheType, CacheType]":

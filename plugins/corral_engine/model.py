@@ -35,6 +35,7 @@ class Model:
     weights_bytes: int
     n_tokens: int  # ids that have a text; rows of the embedding table beyond them are padding
     max_drafts: int = 0
+    loop_tokens: int = 0
 
     @property
     def n_kv_tokens(self) -> int:
@@ -62,6 +63,7 @@ class Model:
             adapters=self.adapters.load(job.adapters),
             constraint=self._constraint(job),
             may_shift=job.shift and self.architecture.shiftable,
+            loop_tokens=self.loop_tokens,
         )
 
     @property

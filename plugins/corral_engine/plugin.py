@@ -27,6 +27,7 @@ class EngineConfig(Settings, frozen=True):
     step_s: float = 0.25  # a prompt chunk should not hold up running streams longer than this
     stall_s: float = 300.0  # a stream that nobody reads for so long is given up
     speculation: int = 8  # tokens guessed ahead at most; 0 switches prompt lookup off
+    loop_tokens: int = 512  # an answer whose last so many tokens only go round in circles ends; 0: never
 
 
 class Plugin:

@@ -10,6 +10,7 @@ from corral import CorralError, DoneEvent, Event, Job, PrefillEvent, ScoredToken
 from corral_engine.answer import ActiveConstraint
 from corral_engine.batching import NO_ADAPTERS
 from corral_engine.kv_cache import PagePool, SequenceCache, common_length
+from corral_engine.loops import LoopWatch
 from corral_engine.program import AdapterSet, Float32
 from corral_engine.sampling import Sampler
 from corral_engine.scores import score
@@ -39,11 +40,15 @@ class Sequence:
         adapters: AdapterSet = NO_ADAPTERS,
         constraint: ActiveConstraint | None = None,
         may_shift: bool = True,
+        loop_tokens: int = 0,
         clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
-        """`n_ctx` is the context it may use: the job's own, within the model's and the cache's."""
+        """`n_ctx` is the context it may use: the job's own, within the model's and the cache's.  `loop_tokens`: see
+        `loops.LoopWatch`.
+        """
         self.job, self.outbox, self.sampler, self.n_ctx, self.may_shift = job, outbox, sampler, n_ctx, may_shift
         self.drafter, self.adapters, self.constraint, self.clock = drafter, adapters, constraint, clock
+        self.loop = LoopWatch(loop_tokens)
         self.tokens = list(job.token_ids)
         self.n_prompt = len(self.tokens)
         self.eog_ids = frozenset(job.eog_ids)
@@ -184,7 +189,7 @@ class Sequence:
             self.constraint.accept(token)
             if self.constraint.is_finished:
                 return "stop"
-        if 0 <= self.job.max_tokens <= self.n_generated:
+        if 0 <= self.job.max_tokens <= self.n_generated or self.loop.closes(token):
             return "length"
         if len(self.tokens) >= self.n_ctx and not self.may_shift:
             return "length"

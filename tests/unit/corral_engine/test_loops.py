@@ -1,0 +1,31 @@
+"""An answer that goes round in circles is noticed, and only then."""
+
+import random
+
+import pytest
+
+from corral_engine.loops import LoopWatch
+
+
+def closes_after(tokens: list[int], limit: int) -> int | None:
+    watch = LoopWatch(limit)
+    return next((n for n, token in enumerate(tokens, 1) if watch.closes(token)), None)
+
+
+@pytest.mark.parametrize("circle", [[7], [1, 2], [1, 1, 2], list(range(64))])
+def test_a_circle_is_noticed_after_the_limit(circle: list[int]) -> None:
+    start = [101, 102, 103]
+    assert closes_after(start + circle * 100, 50) == len(start) + len(circle) + 50
+
+
+def test_a_circle_that_is_left_in_time_is_not_noticed() -> None:
+    assert closes_after([token for n in range(20) for token in (*[1, 2, 3] * 15, 10 + n)], 50) is None
+
+
+def test_text_is_no_circle() -> None:
+    numbers = random.Random(5)
+    assert closes_after([numbers.randrange(30) for _ in range(5000)], 50) is None
+
+
+def test_zero_watches_nothing() -> None:
+    assert closes_after([1] * 5000, 0) is None

@@ -24,7 +24,8 @@ class PluginsCommand:
         kinds = [value for value in vars(kernel).values() if hasattr(value, "owners")]
         table = [("NAME", "STATE", "FROM", "OFFERS", "NOTE")]
         for row in kernel.plugins.rows:
-            offers = [f"{kind.kind} {name}" for kind in kinds for name in kind if kind.owners[name] == row.name]
+            mine = {kind.kind: [name for name in kind if kind.owners[name] == row.name] for kind in kinds}
+            offers = [f"{k} {'|'.join(n)}" if len(n) < 4 else f"{len(n)} {k}s" for k, n in mine.items() if n]
             table.append((row.name, row.state, row.origin, ", ".join(offers) or "-", row.note))
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         for cells in table:

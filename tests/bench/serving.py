@@ -79,7 +79,8 @@ class Server:
             async for line in response.content:
                 if line.strip():
                     self.read(line, answer)
-                    answer.first_s = min(answer.first_s, time.perf_counter() - began)
+                    if answer.text or answer.n_tokens:
+                        answer.first_s = min(answer.first_s, time.perf_counter() - began)
         answer.last_s = time.perf_counter() - began
         return answer
 
@@ -147,7 +148,7 @@ def peer_body(messages: list[dict[str, str]], n: int, seed: int) -> dict[str, An
 def read_peer(line: bytes, answer: Answer) -> None:
     """A line of SSE."""
     data = line.removeprefix(b"data: ").strip()
-    if data == b"[DONE]":
+    if data == line.strip() or data == b"[DONE]":  # a comment that keeps the connection alive, or the end
         return
     chunk = json.loads(data)
     for choice in chunk.get("choices", ()):

@@ -19,7 +19,7 @@ from corral_engine.native.lower import Lowering
 from corral_engine.native.optable import GROUP_ROWS, OP_COLUMNS, float_bits
 from corral_engine.native.plan import Lowered, Plan, fill
 from corral_engine.native.team import Table
-from corral_engine.program import AdapterSet, Batch, Float32, LoraPair, Program
+from corral_engine.program import AdapterSet, Batch, Float32, LoraPair, Program, Tensors
 from corral_engine.reference import add_embedding_adapters
 
 _KERNEL = "kernels.low_rank:update"
@@ -71,9 +71,15 @@ class AdaptedLowering(Lowering):
 class AdaptedExecutor(NativeExecutor):
     """`NativeExecutor` that also runs steps in which sequences have adapters."""
 
+    further_kernels = frozenset((_KERNEL,))
     _adapted: Plan | None = None
     _adapted_table: Table | None = None
     _plain_table: Table | None = None  # the table whose buffers `_adapted_table` points at
+
+    def __init__(self, program: Program, tensors: Tensors, storage: KVStorage, n_threads: int = 0) -> None:
+        """As `NativeExecutor`; the update's kernel is there before anybody is served: compiling stops all others."""
+        super().__init__(program, tensors, storage, n_threads)
+        self._extra = objects.load(self.further_kernels)
 
     def run(self, batch: Batch, *, hidden: bool = False) -> Float32:
         """See `program.Executor.run`."""
@@ -103,7 +109,6 @@ class AdaptedExecutor(NativeExecutor):
             self._numbers = {name: number for number, name in enumerate(products_of(self.program))}
             self._lead: Int64 = np.zeros(2, np.int64)
             self._packed: dict[int, Packed] = {}
-            self._extra = objects.load([_KERNEL])
             at = self._lead.ctypes.data
             lowering = AdaptedLowering(self.program, self.storage, self._team.n_threads, self._numbers, at)
             self._adapted = lowering.lower()

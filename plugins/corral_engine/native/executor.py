@@ -26,6 +26,8 @@ _PAD_COLUMNS = 16  # rows of buffers are padded to a cache line
 class NativeExecutor:
     """Runs one program on one model; see `program.Executor`."""
 
+    further_kernels: frozenset[str] = frozenset()
+
     def __init__(self, program: Program, tensors: Tensors, storage: KVStorage, n_threads: int = 0) -> None:
         """Load or compile the kernels and repack the weights.  `n_threads` 0: all physical cores.
 
@@ -38,7 +40,7 @@ class NativeExecutor:
         self._repacked = [weight for weight in weights.values() if weight.type in FORMATS]
         self._decoder = Decoder({name: w for name, w in weights.items() if w.type not in FORMATS}, tensors)
         repackers = {f"{FORMATS[weight.type].kernels}:repack" for weight in self._repacked}
-        names = self._plan.kernels | {_BEGIN, _RUN} | repackers
+        names = self._plan.kernels | {_BEGIN, _RUN} | repackers | self.further_kernels
         self._kernels = objects.load(names)
         self._team = Team(n_threads, self._kernels.function(_BEGIN), self._kernels.function(_RUN))
         self._vectors = {name: self._vector(weight) for name, weight in self._plan.vectors.items()}

@@ -12,10 +12,14 @@ if TYPE_CHECKING:
 
 
 class OpenAISettings(Settings, frozen=True):
-    """`max_body_bytes` bounds a body, after unpacking; `max_choices` bounds `n`, `best_of` and prompts times `n`."""
+    """`max_body_bytes` bounds a body, after unpacking; `max_choices` bounds `n`, `best_of` and prompts times `n`.
+
+    `kept_responses`: so many responses are kept in memory, for `previous_response_id`; 0 keeps none.
+    """
 
     max_body_bytes: int = 256 << 20
     max_choices: int = 128
+    kept_responses: int = 256
 
 
 class Plugin:

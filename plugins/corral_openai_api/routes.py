@@ -17,8 +17,9 @@ from corral_openai_api.errors import ErrorBody
 from corral_openai_api.models import ModelList, ModelWire, model, models
 from corral_openai_api.plugin import OpenAISettings
 from corral_openai_api.responses.bodies import RESPONSES
-from corral_openai_api.responses.route import responses
-from corral_openai_api.responses.shapes import Response
+from corral_openai_api.responses.memory import Memory
+from corral_openai_api.responses.route import delete, responses, retrieve
+from corral_openai_api.responses.shapes import Deleted, Response
 from corral_openai_api.texts import TextCompletion
 from corral_openai_api.transcriptions import transcriptions
 
@@ -48,14 +49,16 @@ def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
         told = {"body": decoder.kind, "answer": answer, "error": ErrorBody, **streamed}
         return web.post(path, reading(decoder, handler), **told)
 
-    most = settings.max_choices
+    most, memory = settings.max_choices, Memory(settings.kept_responses)
     return [
         post("/v1/chat/completions", bodies.CHAT, partial(chat, max_choices=most), Completion, Completion),
         post(
             "/v1/completions", bodies.COMPLETION, partial(completions, max_choices=most), TextCompletion, TextCompletion
         ),
         post("/v1/embeddings", bodies.EMBEDDINGS, embeddings, Embeddings),
-        post("/v1/responses", RESPONSES, responses, Response, dict),
+        post("/v1/responses", RESPONSES, partial(responses, memory=memory), Response, dict),
+        web.route("GET", "/v1/responses/{id}", partial(retrieve, memory=memory), answer=Response, error=ErrorBody),
+        web.route("DELETE", "/v1/responses/{id}", partial(delete, memory=memory), answer=Deleted, error=ErrorBody),
         web.route("POST", "/v1/audio/transcriptions", transcriptions, error=ErrorBody),
         web.route("GET", "/v1/models", models, answer=ModelList, error=ErrorBody),
         web.route("GET", "/v1/models/{model:.+}", model, answer=ModelWire, error=ErrorBody),

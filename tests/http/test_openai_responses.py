@@ -452,7 +452,7 @@ async def test_fields_that_change_nothing(openai, more):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("previous_response_id", "resp_1"), ("conversation", "conv_1"), ("prompt", {"id": "p"}), ("moderation", {})],
+    [("conversation", "conv_1"), ("prompt", {"id": "p"}), ("moderation", {})],
 )
 async def test_what_cannot_be_done_is_refused_by_name(openai, field, value):
     status, error = await openai.error("responses", {**ASK, field: value})

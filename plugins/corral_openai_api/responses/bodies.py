@@ -21,6 +21,7 @@ class ResponsesBody(CommonBody, frozen=True):
     include: tuple[str, ...] = ()
     top_logprobs: int = 0
     metadata: JSONObject = {}
+    store: bool | None = None
     previous_response_id: str = ""
     conversation: JSON = None
     prompt: JSON = None

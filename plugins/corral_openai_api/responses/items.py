@@ -12,17 +12,16 @@ _SKIPPED = ("web_search_call",)
 _TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
 
 
-def conversation(value: JSON, instructions: str) -> tuple[Message, ...]:
-    """The messages of `input`, after the instructions.  Raises FieldError."""
-    turns = [Message(role="system", content=instructions)] if instructions else []
+def conversation(value: JSON, before: tuple[Message, ...] = ()) -> tuple[Message, ...]:
+    """The messages of `input`, after those that came before.  Raises FieldError."""
     if isinstance(value, str):
-        return (*turns, Message(role="user", content=value)) if value else tuple(turns)
+        return (*before, Message(role="user", content=value)) if value else before
     if value is None:
-        return tuple(turns)
+        return before
     if not isinstance(value, list):
         raise FieldError(f"input must be a string or array: got {type(value).__name__}", "input")
     fields.bounded(value, "input")
-    reader = _Reader(turns)
+    reader = _Reader([*before])
     for index, item in enumerate(value):
         reader.read(item, f"input[{index}]")
     return reader.finish()
@@ -34,7 +33,7 @@ class _Reader:
     def __init__(self, turns: list[Message]) -> None:
         self.turns = turns
         self.thinking = ""
-        self.names: dict[str, str] = {}  # of calls so far, by id
+        self.names = {call.id: call.name for turn in turns for call in turn.tool_calls}
 
     def read(self, item: JSON, param: str) -> None:
         if not isinstance(item, dict):

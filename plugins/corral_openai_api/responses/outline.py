@@ -127,6 +127,11 @@ class Outline:
         )
         yield self._event("failed" if status == "failed" else "completed", response=self.response)
 
+    def add_empty(self) -> None:
+        """An answer that says nothing, said as a message."""
+        self.items.append(MessageItem.of(new_id("msg_"), self.response.status, TextPart()))
+        self.response = replace(self.response, output=self.items)
+
     def fail(self, error: CorralError) -> bytes:
         """An error after the first event ends the stream; what was said before it is in the items."""
         closing = b"".join(self._close("incomplete"))

@@ -1,13 +1,13 @@
 """From a request to a response: the order of checks, and the two ways to send what comes."""
 
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
+import msgspec
 from aiohttp import web
-from msgspec.structs import replace
 
-from corral import BadRequest, ChatRequest, JSONObject
+from corral import BadRequest, ChatRequest, JSONObject, Message
 from corral.server import KERNEL, stream
 from corral_openai_api import fields
 from corral_openai_api.bodies import ReasoningBody
@@ -16,8 +16,9 @@ from corral_openai_api.errors import FieldError, unsupported
 from corral_openai_api.names import installed
 from corral_openai_api.responses.bodies import FORMAT, ResponsesBody
 from corral_openai_api.responses.items import conversation
+from corral_openai_api.responses.memory import Memory
 from corral_openai_api.responses.outline import Outline
-from corral_openai_api.responses.shapes import MessageItem, ReasoningItem, Response, TextPart
+from corral_openai_api.responses.shapes import Deleted, ReasoningItem, Response
 from corral_openai_api.responses.toolbox import tools
 from corral_openai_api.tools import choice
 from corral_openai_api.wire import SSE, new_id, reply
@@ -25,13 +26,21 @@ from corral_openai_api.wire import SSE, new_id, reply
 _SCORES = "message.output_text.logprobs"
 
 
-async def responses(request: web.Request, body: ResponsesBody) -> web.StreamResponse:
-    """Answer once; nothing is kept."""
-    typed = _typed(body)
+async def responses(request: web.Request, body: ResponsesBody, memory: Memory) -> web.StreamResponse:
+    """Answer once, from where an earlier response ended if one is named."""
+    spoken = conversation(body.input, memory.messages(body.previous_response_id))
+    typed = _typed(body, spoken)
     installed(request.app[KERNEL], body.model)
     outline = Outline(_blank(body))
+
+    def keep() -> None:
+        """The next response may continue this one."""
+        if body.store is not False and outline.response.status != "failed":
+            said = msgspec.to_builtins(outline.items)
+            memory.keep(outline.response, conversation(said, spoken))
+
     if body.stream:
-        events = _events(request, typed, outline)
+        events = _events(request, typed, outline, keep)
         return await stream(request, events, content_type=SSE, late_error=outline.fail)
     async with aclosing(request.app[KERNEL].pipeline.chat(typed)) as pieces:
         said = [piece async for piece in pieces]
@@ -42,14 +51,15 @@ async def responses(request: web.Request, body: ResponsesBody) -> web.StreamResp
     note(request, body.model, last)
     for _ in outline.end(last):
         """As above."""
-    answer = outline.response
-    if all(isinstance(item, ReasoningItem) for item in answer.output):
-        empty = MessageItem.of(new_id("msg_"), answer.status, TextPart())
-        answer = replace(answer, output=[*answer.output, empty])
-    return reply(answer)
+    if all(isinstance(item, ReasoningItem) for item in outline.items):
+        outline.add_empty()
+    keep()
+    return reply(outline.response)
 
 
-async def _events(request: web.Request, typed: ChatRequest, outline: Outline) -> AsyncGenerator[bytes, None]:
+async def _events(
+    request: web.Request, typed: ChatRequest, outline: Outline, keep: Callable[[], None]
+) -> AsyncGenerator[bytes, None]:
     begun = False
     async with aclosing(request.app[KERNEL].pipeline.chat(typed)) as pieces:
         async for piece in pieces:
@@ -60,11 +70,23 @@ async def _events(request: web.Request, typed: ChatRequest, outline: Outline) ->
             for event in outline.read(piece):
                 yield event
             if piece.done_reason is not None:
-                for event in outline.end(piece):
-                    yield event
+                closing = b"".join(outline.end(piece))
+                keep()
+                yield closing
 
 
-def _typed(body: ResponsesBody) -> ChatRequest:
+async def retrieve(request: web.Request, memory: Memory) -> web.Response:
+    """GET /v1/responses/{id}."""
+    return reply(memory.response(request.match_info["id"]))
+
+
+async def delete(request: web.Request, memory: Memory) -> web.Response:
+    """DELETE /v1/responses/{id}."""
+    memory.forget(request.match_info["id"])
+    return reply(Deleted(id=request.match_info["id"], object="response", deleted=True))
+
+
+def _typed(body: ResponsesBody, spoken: tuple[Message, ...]) -> ChatRequest:
     _refuse(body)
     if not body.model.strip():
         raise BadRequest("model is required")
@@ -75,7 +97,7 @@ def _typed(body: ResponsesBody) -> ChatRequest:
     cut = body.truncate or body.truncation == "auto"
     return ChatRequest(
         model=body.model.strip(),
-        messages=conversation(body.input, body.instructions),
+        messages=(*_instructions(body), *spoken),
         tools=chosen.tools,
         tool_choice=chosen.rule,
         max_tool_calls=0 if body.parallel_tool_calls else 1,
@@ -92,8 +114,6 @@ def _typed(body: ResponsesBody) -> ChatRequest:
 
 def _refuse(body: ResponsesBody) -> None:
     """Raises FieldError for what clients may send and Corral cannot do."""
-    if body.previous_response_id:
-        raise unsupported("previous_response_id", "responses are not kept; send the conversation in input")
     if body.conversation is not None:
         raise unsupported("conversation", "conversations are not kept; send the conversation in input")
     if body.prompt is not None:
@@ -102,6 +122,11 @@ def _refuse(body: ResponsesBody) -> None:
         raise unsupported("context_management", "use truncation")
     if body.moderation is not None:
         raise unsupported("moderation", "nothing is moderated here")
+
+
+def _instructions(body: ResponsesBody) -> tuple[Message, ...]:
+    """Those of an earlier response are not carried over."""
+    return (Message(role="system", content=body.instructions),) if body.instructions else ()
 
 
 def _reasoning(body: ResponsesBody) -> ReasoningBody | None:
@@ -122,6 +147,8 @@ def _blank(body: ResponsesBody) -> Response:
         id=new_id("resp_"),
         created_at=int(time.time()),
         model=body.model,
+        previous_response_id=body.previous_response_id or None,
+        store=bool(body.store),
         instructions=body.instructions or None,
         tools=list(body.tools),
         tool_choice=body.tool_choice or "auto",

@@ -136,3 +136,11 @@ class Response(Wire, frozen=True, kw_only=True):
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     truncated: Truncated | UnsetType = UNSET
+
+
+class Deleted(Wire, frozen=True):
+    """A response that is no longer kept."""
+
+    id: str
+    object: str
+    deleted: bool

@@ -194,6 +194,14 @@ followed = client.responses.create(
 )
 assert followed.usage.input_tokens > wanted.usage.input_tokens
 
+first = client.responses.create(model="smollm2", input="My name is Ada.", temperature=0, max_output_tokens=8)
+second = client.responses.create(
+    model="smollm2", input="What is my name?", previous_response_id=first.id, temperature=0, max_output_tokens=8
+)
+assert second.usage.input_tokens > first.usage.total_tokens
+assert client.responses.retrieve(first.id).output_text == first.output_text
+client.responses.delete(first.id)
+
 # --- errors ---
 try:
     client.chat.completions.create(model="does-not-yet-exist", messages=[QUESTION])

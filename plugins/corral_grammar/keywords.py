@@ -8,6 +8,15 @@ TYPES = ("null", "boolean", "number", "integer", "string", "array", "object")
 FORMATS = (
     "date-time", "time", "date", "duration", "email", "hostname", "ipv4", "ipv6", "uuid", "uri",
 )  # fmt: skip
+FORMAT_LENGTHS = {"duration": 40, "hostname": 253, "email": 254}  # characters at most
+_LEAP = "(\\d\\d(0[48]|[2468][048]|[13579][26])|([02468][048]|[13579][26])00)-02-29"
+_DAY = f"(\\d{{4}}-(0[13-9]|1[0-2])-\\d\\d|\\d{{4}}-02-([01]\\d|2[0-8])|{_LEAP})"
+_TIME = "\\d\\d:\\d\\d:[0-5]\\d(\\.\\d{1,6})?([zZ]|[+-]\\d\\d:\\d\\d)"
+FORMAT_PATTERNS = {  # what the library's own leave open: leap years, and how many digits a second has
+    "date": f"^{_DAY}$",
+    "time": f"^{_TIME}$",
+    "date-time": f"^{_DAY}[tT]{_TIME}$",
+}
 ONE_SCHEMA = ("items", "additionalItems", "additionalProperties")
 SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "definitions")

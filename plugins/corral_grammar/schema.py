@@ -1,7 +1,8 @@
 """Reads a JSON schema: every keyword is enforced, describes only, or is refused by its path.
 
 What is enforced goes to the library, without the rest.  As in Ollama, an object with `properties` has no others unless
-`additionalProperties` says so, properties come in the order of the schema, and integers have 15 digits at most.
+`additionalProperties` says so, properties come in the order of the schema, and integers have 15 digits at most.  Names
+and times are bounded too, where their formats are not.
 """
 
 import re
@@ -18,6 +19,8 @@ from corral_grammar.keywords import (
     APPLIED_IN_PLACE,
     CHECKS,
     DEFAULTS,
+    FORMAT_LENGTHS,
+    FORMAT_PATTERNS,
     FORMATS,
     MAX_COUNT,
     ONE_SCHEMA,
@@ -92,6 +95,8 @@ class SchemaReader:
         schemas = [schema for _, schema in self.nodes]
         if never_ends(result[0], schemas, lambda reference: self._target(reference, "$", result[0])):
             raise BadRequest("invalid JSON schema: $ requires itself, and nothing that has an end matches it")
+        for schema in schemas:
+            _complete_format(schema)
         return result[0]
 
     def _members(self, node: Node, enforced: JSONObject) -> Iterator[Node]:
@@ -230,7 +235,7 @@ def _check_depth(value: JSON, path: str) -> None:
         level = [member for item in inside for member in (item.values() if isinstance(item, dict) else item)]
 
 
-def _close(schema: JSON) -> None:
+def _close(schema: JSONObject) -> None:
     """What the module says of objects and integers, where no other schema is laid over this one."""
     if "properties" in schema:
         schema.setdefault("type", "object")
@@ -240,3 +245,15 @@ def _close(schema: JSON) -> None:
         schema.setdefault("type", "array")
     if schema.get("type") == "integer" and not any(key in schema for key in _BOUNDS):
         schema["minimum"], schema["maximum"] = -_INTEGER_BOUND, _INTEGER_BOUND
+
+
+def _complete_format(schema: JSONObject) -> None:
+    """What the library leaves open of a format."""
+    name = schema.get("format", "")
+    if (longest := FORMAT_LENGTHS.get(name)) is not None:
+        schema["maxLength"] = min(longest, schema.get("maxLength", longest))
+    if (pattern := FORMAT_PATTERNS.get(name)) is not None:
+        if "pattern" in schema:
+            schema["allOf"] = [*schema.get("allOf", ()), {"pattern": pattern}]
+        else:
+            schema["pattern"] = pattern

@@ -124,6 +124,12 @@ def test_objects_have_no_other_properties_unless_the_schema_says_so() -> None:
     assert all("additionalProperties" not in part for part in read(laid_over)["allOf"])
 
 
+def test_names_have_an_end() -> None:
+    assert read({"type": "string", "format": "hostname"})["maxLength"] == 253
+    assert read({"format": "email", "maxLength": 20})["maxLength"] == 20
+    assert "maxLength" not in read({"type": "string", "format": "uri"})
+
+
 def test_a_formats_name_does_not_matter_to_numbers() -> None:
     assert read({"type": "integer", "format": "int64"})["type"] == "integer"
 
@@ -132,7 +138,17 @@ MATCHES = [
     ({"type": "string", "minLength": 2, "maxLength": 3}, ['"ab"', '"abc"', '"é\\n"'], ['"a"', '"abcd"', "ab", '"ab" ']),
     ({"type": "string", "pattern": "^a+$"}, ['"aa"'], ['""', '"ab"']),
     ({"type": "string", "pattern": "b"}, ['"abc"'], ['"ac"']),
-    ({"type": "string", "format": "date"}, ['"2024-02-29"'], ['"2024-13-01"', '"today"']),
+    (
+        {"type": "string", "format": "date"},
+        ['"2024-02-29"', '"2000-02-29"', '"1999-12-31"'],
+        ['"2024-13-01"', '"2023-02-29"', '"1900-02-29"', '"2024-04-31"', '"today"'],
+    ),
+    (
+        {"format": "time", "pattern": "Z$", "type": "string"},
+        ['"11:59:59.123456Z"'],
+        ['"11:59:59.1234567Z"', '"11:59:59+01:00"'],
+    ),
+    ({"format": "date-time", "type": "string"}, ['"2024-02-29T11:59:59+01:00"'], ['"2023-02-29T11:59:59Z"']),
     ({"type": "integer", "minimum": -3, "exclusiveMaximum": 12}, ["-3", "0", "11"], ["-4", "12", "1.5", "01"]),
     ({"type": "integer"}, ["0", "-12", "999999999999999"], ["1e5", "1000000000000000", "1.0"]),
     ({"type": "number", "multipleOf": 0.5}, ["1.5", "2"], ["1.3"]),

@@ -205,7 +205,7 @@ def goal_of(path: Path, work: str) -> float:
 
 
 def measure(path: Path, n_threads: int, rounds: int, memory: Memory) -> Iterator[str]:
-    """The rows of one file: rates, then load and memory.  Everything was loaded once before, so that caches are warm."""
+    """The rows of one file: rates, then load and memory.  A first load, which does not count, warms the caches."""
     for name in ENGINES:
         Child(name, path, n_threads).close()
     children = {name: Child(name, path, n_threads) for name in ENGINES}

@@ -28,7 +28,9 @@ def write(tmp_path: Path) -> Callable[..., Weights]:
 
     def write_tiny(name: str = "llama", **changes: Any) -> Weights:
         path = tmp_path / f"{name}-{len(list(tmp_path.iterdir()))}.gguf"
-        return GgufLoader().open(tiny_models.write_gguf(path, tiny_models.MODELS[name], **changes))
+        return GgufLoader().open(
+            tiny_models.write_gguf(path, (tiny_models.MODELS | tiny_models.OTHERS)[name], **changes)
+        )
 
     return write_tiny
 

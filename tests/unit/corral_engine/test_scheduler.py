@@ -57,6 +57,34 @@ def test_company_chunks_and_memory_change_nobodys_text(
         assert everybody.is_clean
 
 
+@pytest.mark.parametrize(
+    "storage",
+    [
+        "F16",
+        "BF16",
+        "Q4_0",
+        "Q5_0",
+        "Q5_1",
+        "Q2_K",
+        "Q3_K",
+        "Q4_K",
+        "Q5_K",
+        "Q6_K",
+        "IQ4_NL",
+        "IQ4_XS",
+        "MXFP4",
+        "TQ2_0",
+    ],
+)
+def test_company_changes_nobodys_text_with_any_type_of_weights(bench: MakeBench, storage: str) -> None:
+    jobs = random_jobs(2, 6)
+    model = {"name": "wide", "kernels": "native", "storage": storage, "kv_type": "f16"}
+    single = bench(**model, n_parallel=1)
+    alone = [single.run(job)[0].tokens for job in jobs]
+    together = bench(**model, n_parallel=6, prefill_chunk=13, speculation=8)
+    assert [outbox.tokens for outbox in together.run(*jobs)] == alone
+
+
 def test_the_newest_gives_way_when_the_cache_is_short_and_goes_on_later(bench: MakeBench) -> None:
     jobs = [Job(token_ids=tuple(range(3 + i, 33 + i)), options=GREEDY, max_tokens=60, num_ctx=128) for i in range(3)]
     alone = [bench().run(job)[0].tokens for job in jobs]

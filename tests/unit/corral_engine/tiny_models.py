@@ -145,6 +145,14 @@ LONG_FACTORS = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 8.0], np.float32)
 LONGROPE_MAGNITUDE = math.sqrt(1 + math.log(CONTEXT / 32) / math.log(32))
 
 
+def _wide() -> Tiny:
+    """A Llama whose rows are whole blocks of 256 weights, for the types that need them."""
+    tiny, wider = _tiny("wide", "llama", head_dim=64), {E: 256, F: 256}
+    shapes = {name: tuple(wider.get(size, size) for size in shape) for name, shape in tiny.shapes.items()}
+    keys = {**tiny.keys, "embedding_length": 256, "feed_forward_length": 256}
+    return Tiny("wide", "llama", keys, shapes)
+
+
 def _bert() -> Tiny:
     keys = {
         "block_count": 2,
@@ -240,6 +248,9 @@ MODELS: dict[str, Tiny] = {
     )
 }
 
+OTHERS: dict[str, Tiny] = {"wide": _wide()}
+"""Models that have no reference logits."""
+
 _INTEGER = (int, np.integer)
 
 
@@ -273,7 +284,7 @@ def write_gguf(
     kind = gguf.GGMLQuantizationType[storage]
     for name, array in (tiny.tensors() if tensors is None else tensors).items():
         if array.ndim == 2 and storage != "F32" and array.shape[1] % gguf.GGML_QUANT_SIZES[kind][0] == 0:
-            writer.add_tensor(name, gguf.quants.quantize(array, kind), raw_dtype=kind)
+            writer.add_tensor(name, _quantize(array, storage), raw_dtype=kind)
         else:
             writer.add_tensor(name, array)
     writer.write_header_to_file()
@@ -281,6 +292,18 @@ def write_gguf(
     writer.write_tensors_to_file()
     writer.close()
     return path
+
+
+def _quantize(array: Array, storage: str) -> NDArray[Any]:
+    """By the `gguf` package where it can, else by Corral's own quantizers."""
+    kind = gguf.GGMLQuantizationType[storage]
+    try:
+        return gguf.quants.quantize(array, kind)
+    except NotImplementedError:
+        from corral_quantizers.formats import FORMATS
+        from corral_quantizers.provider import BlockQuantizer, Machine
+
+        return BlockQuantizer(FORMATS[storage], Machine(1, compiled=False)).quantize(array)
 
 
 def _write_vocabulary(writer: gguf.GGUFWriter, n_tokens: int) -> None:

@@ -51,9 +51,10 @@ def _weights(logits: Float32, highest: np.float32) -> NDArray[np.float64]:
 
 
 def min_p(candidates: Candidates, p: float, min_keep: int) -> None:
-    """Keep tokens at least p times as likely as the likeliest."""
+    """Keep tokens at least p times as likely as the likeliest; one at least, where p is above 1."""
     if p <= 0:
         return
+    min_keep = max(min_keep, 1)
     bound = np.float32(candidates.logits.max() + np.float32(math.log(p)))
     keep = candidates.logits >= bound
     if int(keep.sum()) < min_keep:

@@ -155,7 +155,7 @@ def test_truncations_keep_at_least_min_keep() -> None:
         assert len(candidates) == 3
 
 
-@pytest.mark.parametrize(("p", "kept"), [(0.0, 3), (0.25, 3), (0.5, 2), (0.51, 1), (1.0, 1)])
+@pytest.mark.parametrize(("p", "kept"), [(0.0, 3), (0.25, 3), (0.5, 2), (0.51, 1), (1.0, 1), (5.0, 1)])
 def test_min_p_keeps_the_boundary(p: float, kept: int) -> None:
     candidates = Candidates(np.arange(3), np.array([0, math.log(0.5), math.log(0.25)], np.float32))
     truncation.min_p(candidates, p, 0)

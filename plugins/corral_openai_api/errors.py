@@ -1,15 +1,20 @@
 """Errors in OpenAI's shape: message, type, param, code, all four always there."""
 
 import re
+from typing import TypeVar
 
 import msgspec
 
-from corral import BadRequest, ContextOverflow, CorralError
+from corral import JSON, BadRequest, ContextOverflow, CorralError
+from corral.decoding import Decoder
 from corral.server import sse, status_of
 from corral_openai_api.wire import Wire
 
+T = TypeVar("T", bound=msgspec.Struct)
 _TYPES = {400: "invalid_request_error", 404: "not_found_error"}
 _AT = re.compile(r" - at `\$\.(.+?)`")  # where the decoder found a value of the wrong type
+_OPTION = re.compile(r'^option "(\w+)"')
+_WIRE_NAMES = {"num_predict": "max_tokens"}
 
 
 class ErrorWire(Wire, frozen=True):
@@ -40,6 +45,15 @@ def unsupported(param: str, why: str) -> FieldError:
     return FieldError(f"{param} is not supported: {why}", param, "unsupported_parameter")
 
 
+def typed(decoder: Decoder[T], value: JSON, param: str) -> T:
+    """A value inside a body, decoded.  Raises FieldError with the whole path of what has a wrong type."""
+    try:
+        return decoder.typed(value)
+    except BadRequest as err:
+        found = _AT.search(err.message)
+        raise FieldError(err.message, f"{param}.{found[1]}" if found else param, "invalid_type") from err
+
+
 def error_body(error: CorralError, status: int) -> bytes:
     """The body of an error."""
     param, code = None, None
@@ -49,6 +63,8 @@ def error_body(error: CorralError, status: int) -> bytes:
         code = "context_length_exceeded"
     elif found := _AT.search(error.message):
         param, code = found[1], "invalid_type"
+    elif found := _OPTION.search(error.message):
+        param, code = _WIRE_NAMES.get(found[1], found[1]), "invalid_value"
     kind = _TYPES.get(status, "api_error")
     return msgspec.json.encode(ErrorBody(error=ErrorWire(message=error.message, type=kind, param=param, code=code)))
 

@@ -255,6 +255,8 @@ async def test_row_39_formats(openai, doubles):
         assert (await job(openai, doubles, text=nothing)).constraint is None
     status, error = await openai.error("responses", {**ASK, "text": {"format": {"type": "yaml"}}})
     assert (status, error["param"]) == (400, "text.format.type")
+    status, error = await openai.error("responses", {**ASK, "text": {"format": {"schema": True}}})
+    assert (status, error["param"], error["code"]) == (400, "text.format.schema", "invalid_type")
 
 
 async def test_row_42_options(openai, doubles):

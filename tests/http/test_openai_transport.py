@@ -58,6 +58,21 @@ async def test_row_03_wrong_types_are_named(openai, wrong, param):
     assert (status, error["param"], error["code"]) == (400, param, "invalid_type")
 
 
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [({"seed": 2**70}, "seed"), ({"max_tokens": 2**70}, "max_tokens"), ({"options": {"top_k": "x"}}, "top_k")],
+)
+async def test_row_03_options_are_named(openai, wrong, param):
+    status, error = await openai.error("chat/completions", {**ASK, **wrong})
+    assert (status, error["param"], error["code"]) == (400, param, "invalid_value")
+
+
+async def test_row_03_types_inside_tools_are_named(openai):
+    tool = {"type": "function", "function": {"name": "f", "parameters": "x"}}
+    status, error = await openai.error("chat/completions", {**ASK, "tools": [tool]})
+    assert (status, error["param"]) == (400, "tools[0].function.parameters")
+
+
 async def test_row_04_what_is_missing(openai):
     for messages in ([], None):
         status, error = await openai.error("chat/completions", {"model": "m", "messages": messages})

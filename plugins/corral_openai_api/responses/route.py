@@ -12,7 +12,7 @@ from corral.server import KERNEL, stream
 from corral_openai_api import fields
 from corral_openai_api.bodies import ReasoningBody
 from corral_openai_api.choices import note, whole
-from corral_openai_api.errors import FieldError, unsupported
+from corral_openai_api.errors import FieldError, typed, unsupported
 from corral_openai_api.names import installed
 from corral_openai_api.responses.bodies import FORMAT, ResponsesBody
 from corral_openai_api.responses.items import conversation
@@ -102,7 +102,7 @@ def _typed(body: ResponsesBody, spoken: tuple[Message, ...]) -> ChatRequest:
         tool_choice=chosen.rule,
         max_tool_calls=0 if body.parallel_tool_calls else 1,
         think=fields.think("", _reasoning(body)),
-        constraint=fields.constraint(FORMAT.typed(body.text.get("format") or {}), "text.format"),
+        constraint=fields.constraint(typed(FORMAT, body.text.get("format") or {}, "text.format"), "text.format"),
         overrides=fields.common_options(body, top_p=None) | limit,
         keep_alive_s=fields.keep_alive(body.keep_alive),
         logprobs=_SCORES in body.include or body.top_logprobs > 0,

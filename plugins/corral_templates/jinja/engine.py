@@ -124,8 +124,10 @@ class JinjaEngine:
         return choice.source if choice.engine == self.name else None
 
     def compile(self, source: str) -> JinjaTemplate:
-        """Raises BadRequest("template error: …")."""
-        return JinjaTemplate(source, self._families(), self._limits, self._process)
+        """Raises BadRequest("template error: …").  The renderer starts meanwhile: no chat has to wait for it."""
+        template = JinjaTemplate(source, self._families(), self._limits, self._process)
+        self._process.warm()
+        return template
 
     def close(self) -> None:
         """End the renderer's process."""

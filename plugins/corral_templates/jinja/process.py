@@ -1,4 +1,4 @@
-"""The process that renders strangers' templates: started when first needed, ended when it overruns, started anew."""
+"""The process that renders strangers' templates: started when there is one, ended when it overruns, started anew."""
 
 import os
 import signal
@@ -23,6 +23,14 @@ class RenderProcess:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
 
+    def warm(self) -> None:
+        """Start the process without waiting for it, so that a request finds it ready."""
+        if self._lock.acquire(blocking=False):  # else it is at work
+            try:
+                self._running()
+            finally:
+                self._lock.release()
+
     def ask(self, request: dict[str, Any]) -> str:
         """Render one template; `request["cpu_s"]` bounds it.  Blocks.  Raises BadRequest."""
         with self._lock:
@@ -41,11 +49,13 @@ class RenderProcess:
                 timer.cancel()
             if reply is None:
                 self._stop()
+                self._running()  # for the next request
                 timed_out = overdue.is_set() or process.returncode == -getattr(signal, "SIGPROF", 0)
                 reason = "it runs too long" if timed_out else f"the renderer ended with code {process.returncode}"
                 raise BadRequest(f"template error: {reason}")
             if reply.get("last"):
                 self._stop()
+                self._running()
         if "error" in reply:
             raise BadRequest(f"template error: {reply['error']}")
         return str(reply["text"])

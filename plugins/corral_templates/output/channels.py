@@ -15,6 +15,10 @@ _HARMONY_ENDS = ("<|end|>", "<|call|>", "<|return|>")
 _GLIMMER_ENDS = ("<|eom|>", "<|eot|>")
 _RECIPIENT = re.compile(r"\bto=([^\s<]+)")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
+_ROLES = ("assistant", "user", "system", "developer", "tool")
+_HEADER_WORDS = re.compile(  # all that a header may say
+    rf"<\|\w+\|>|\bto=[^\s<]+|\b(?:{'|'.join(_ROLES)}|analysis|commentary|final|json|code)(?=[\s<]|$)"
+)
 _NOT_IDENTIFIER = re.compile(r"[ .\-]")
 _HEADER_STARTS = ("<|", "to=")
 _HEADER_TAGS = ("<|start|>", "<|channel|>")
@@ -36,7 +40,7 @@ def identifier(name: str) -> str:
 def harmony_kind(header: str) -> Kind:
     """analysis is thinking, `to=functions.N` a call, the rest (final, commentary) content."""
     recipient = _RECIPIENT.search(header)
-    if recipient and recipient[1].startswith("functions."):
+    if recipient and recipient[1] not in _ROLES:
         return Kind("call", recipient[1].removeprefix("functions."))
     channel = _CHANNEL.search(header)
     return Kind("thinking" if channel and channel[1] == "analysis" else "content")
@@ -65,6 +69,7 @@ class Channels:
         self.answer_after = content_header + MESSAGE
         self.thinking_opens = ""  # every message has a header, and only that of content is followed by the answer
         self._tools = {identifier(tool.name): tool for tool in tools}
+        self._named = {tool.name for tool in tools}
         self._kind_of, self._ends = kind_of, tuple(ends)
         self._held = ""
         self._header = ""
@@ -88,8 +93,9 @@ class Channels:
         """What was held back; the last message ends here even without a tag."""
         pieces: list[Piece] = []
         if self._kind is None:
-            if self._held.strip() and not self._held.lstrip().startswith(_HEADER_TAGS):
-                pieces.append(Piece(text=self._held))  # a header that never got its message says nothing
+            is_mere = self._held.lstrip().startswith(_HEADER_TAGS) and not _RECIPIENT.search(self._held)
+            if unread(self._held) if is_mere else self._held.strip():
+                pieces.append(Piece(text=self._held))  # a mere header that never got its message says nothing
         else:
             self._say(self._kind, self._held, pieces)
             self._end(pieces)
@@ -98,7 +104,7 @@ class Channels:
 
     def _step(self, pieces: list[Piece]) -> bool:
         if self._kind is None:
-            return self._read_header()
+            return self._read_header(pieces)
         found = earliest(self._held, self._ends)
         at = found[0] if found else len(self._held) - held_back(self._held, self._ends)
         self._say(self._kind, self._held[:at], pieces)
@@ -110,7 +116,7 @@ class Channels:
         self._kind = None
         return bool(self._held)
 
-    def _read_header(self) -> bool:
+    def _read_header(self, pieces: list[Piece]) -> bool:
         start = self._held.lstrip()
         at = self._held.find(MESSAGE)
         too_long = (len(self._held) - len(MESSAGE) if at < 0 else at) > _MAX_HEADER_CHARS
@@ -119,6 +125,8 @@ class Channels:
         elif at >= 0:
             header, self._held = self._held[:at], self._held[at + len(MESSAGE) :]
             self._header, self._kind = header + MESSAGE, self._kind_of(header)
+            if (words := unread(header)) and self._kind.name != "call":
+                pieces.append(Piece(text=words))
         return self._kind is not None
 
     def _say(self, kind: Kind, text: str, pieces: list[Piece]) -> None:
@@ -134,22 +142,33 @@ class Channels:
         if self._kind is None or self._kind.name != "call":
             return
         body, self._body = "".join(self._body), []
-        call = self._call(self._kind.recipient, body)
-        if call is None:
-            pieces.append(Piece(text=self._header + body))
-            return
-        pieces.append(Piece(tool_calls=(ToolCall(name=call.name, arguments=call.arguments, index=self._count),)))
-        self._count += 1
+        calls = self._calls(self._kind.recipient, body)
+        words = unread(self._header) if calls else self._header + body
+        if words:
+            pieces.append(Piece(text=words))
+        for call in calls:
+            if call.beside:
+                pieces.append(Piece(text=call.beside))
+            numbered = ToolCall(name=call.name, arguments=call.arguments, index=self._count)
+            pieces.append(Piece(tool_calls=(numbered,)))
+            self._count += 1
 
-    def _call(self, recipient: str, body: str) -> Call | None:
+    def _calls(self, recipient: str, body: str) -> Sequence[Call]:
+        """The calls of a message, none when it is no call of a declared tool."""
         tool = self._tools.get(identifier(recipient))
         if tool is None:
-            return None
+            return ()
         arguments: JSONObject | None = decode_object(body) if body.strip() else {}
-        if arguments is None:
-            calls = invoke_tags(body, {tool.name: tool})
-            arguments = calls[0].arguments if calls else None
-        return None if arguments is None else Call(tool.name, arguments)
+        if arguments is not None:
+            return (Call(tool.name, arguments),)
+        calls = invoke_tags(body, self._tools) or ()
+        return calls if all(call.name in self._named for call in calls) else ()
+
+
+def unread(header: str) -> str:
+    """What a header says beyond roles, channels and recipients: a model's words all the same."""
+    rest = _HEADER_WORDS.sub(" ", header).strip()
+    return rest if re.search(r"\w", rest) else ""
 
 
 def harmony(tools: Sequence[Tool], prompt: str) -> Channels:

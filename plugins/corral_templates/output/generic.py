@@ -8,6 +8,8 @@ from corral_templates.output.objects import Balance, decode_object
 from corral_templates.output.stream import held_back
 
 _SYNTAX = re.compile(r"</?[|\w:｜▁-]+>|\[/?[A-Z_]+\]|```(?:json)?|[\[\]{}(),;\s]")
+_ENVELOPE = re.compile(r"functools|functions?|name|arguments|parameters|python|call|[\d.:=#\"'<>|/_-]")
+_ENVELOPE_KEYS = frozenset(("name", "arguments", "parameters", "id", "type", "index", "function", "tool_call_id"))
 
 
 class GenericCalls:
@@ -24,7 +26,7 @@ class GenericCalls:
         self._count = 0
         self._objects = Balance("{", "}")
         self._brackets = Balance(tag, {"{": "}", "[": "]"}.get(tag, tag))
-        self._closed = False
+        self._end = -1  # where the bracket that is the tag closes
         self._object: tuple[int, int] | None = None
 
     def push(self, text: str) -> Iterable[Piece]:
@@ -44,8 +46,8 @@ class GenericCalls:
                 return pieces
             self._in_calls = True
         while call := self._call():
-            pieces.append(Piece(tool_calls=(call,)))
-        if self._is_balanced() and not self._waiting():
+            pieces += call
+        if self._is_balanced():
             self._off = True
             pieces.append(Piece(text=self._buffer))
             self._buffer = ""
@@ -54,7 +56,7 @@ class GenericCalls:
     def finish(self) -> Iterable[Piece]:
         """What became no call: all of it, or after calls what is more than their punctuation."""
         while self._in_calls and not self._off and (call := self._call(at_end=True)):
-            yield Piece(tool_calls=(call,))
+            yield from call
         rest, self._buffer = self._buffer, ""
         if self._count:
             words = _SYNTAX.sub("", rest.replace(self.tag, ""))
@@ -75,15 +77,16 @@ class GenericCalls:
         """Whether the tag is a bracket that has been closed before any call was found."""
         if self._count or self.tag not in ("{", "["):
             return False
-        self._closed = self._closed or self._brackets.advance(self._buffer) is not None
-        return self._closed
+        if self._end < 0 and (span := self._brackets.advance(self._buffer)):
+            self._end = span[1]
+        return self._end >= 0
 
     def _waiting(self) -> bool:
-        """Whether the buffer ends in the beginning of a tool's name."""
-        return held_back(self._buffer, self.names) > 0
+        """Whether the buffer ends in the beginning of a tool's name, and one may yet belong to a call."""
+        return not self._is_balanced() and held_back(self._buffer, self.names) > 0
 
-    def _call(self, *, at_end: bool = False) -> ToolCall | None:
-        """The next call, dropped from the buffer; None when it is not whole yet."""
+    def _call(self, *, at_end: bool = False) -> list[Piece] | None:
+        """The next call and the words around it, dropped from the buffer; None when it is not whole yet."""
         while self._object is None:
             span = self._objects.advance(self._buffer)
             if span is None:
@@ -97,18 +100,34 @@ class GenericCalls:
             return None
         name, name_end = named
         start, end = self._object
-        arguments = find_arguments(name, decode_object(self._buffer[start:end]) or {})
+        value = decode_object(self._buffer[start:end]) or {}
+        arguments = find_arguments(name, value)
         if arguments is None:
             return None
+        words = self._around((name_end - len(name), name_end), (start, end))
+        if has_more(value, name, arguments):
+            words += self._buffer[start:end]
         self._buffer = self._buffer[max(end, name_end) :]
         self._object = None
         self._objects.restart(0)
         self._count += 1
-        return ToolCall(name=name, arguments=arguments, index=self._count - 1)
+        call = Piece(tool_calls=(ToolCall(name=name, arguments=arguments, index=self._count - 1),))
+        return [Piece(text=words), call] if words else [call]
+
+    def _around(self, *used: tuple[int, int]) -> str:
+        """What stands before the end of a call outside the spans `used` and is more than its punctuation."""
+        outside, position = [], 0
+        for start, end in sorted(used):
+            outside.append(self._buffer[position:start] if start > position else "")
+            position = max(position, end)
+        text = "".join(outside)
+        rest = text.replace(self.tag, "", 1)
+        return rest.strip() if _ENVELOPE.sub("", _SYNTAX.sub("", rest)) else ""
 
     def _name(self) -> tuple[str, int] | None:
         """The declared name that stands first (the longest of those), and where it ends."""
-        found = [(self._buffer.find(name), -len(name), name) for name in self.names if name in self._buffer]
+        text = self._buffer[: self._end] if self._is_balanced() else self._buffer  # past its end is content
+        found = [(text.find(name), -len(name), name) for name in self.names if name in text]
         if not found:
             return None
         at, _, name = min(found)
@@ -125,6 +144,23 @@ def find_arguments(name: str, value: JSONObject) -> JSONObject | None:
     except RecursionError:
         return value
     return arguments if found else value
+
+
+def has_more(value: JSON, name: str, arguments: JSONObject) -> bool:
+    """Whether an object that describes a call says anything beside it: a note, a second thought."""
+    if value == arguments or value in (name, "function", "tool_call", "", None) or isinstance(value, bool):
+        return False
+    if isinstance(value, str):
+        return decode_object(value) != arguments
+    if isinstance(value, list):
+        return any(has_more(item, name, arguments) for item in value)
+    if isinstance(value, dict):
+        return any(
+            (key not in _ENVELOPE_KEYS and key != name and not isinstance(item, dict | list))
+            or (key not in ("id", "index", "tool_call_id") and has_more(item, name, arguments))
+            for key, item in value.items()
+        )
+    return True
 
 
 def _search(name: str, value: JSONObject) -> tuple[bool, JSONObject | None]:

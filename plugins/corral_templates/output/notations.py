@@ -1,6 +1,7 @@
 """How model families write a tool call inside its section: one reader a notation, None for what it cannot read."""
 
 import ast
+import json
 import re
 from collections.abc import Mapping, Sequence
 
@@ -13,12 +14,21 @@ Tools = Mapping[str, Tool]
 
 _FUNCTION = re.compile(r"<function=([^>\n]+)>(.*?)(?:</function>|\Z)", re.S)
 _PARAMETER = re.compile(r"<parameter=([^>\n]+)>(.*?)(?:</parameter>|(?=<parameter=)|\Z)", re.S)
+_ACTION_KEYS = frozenset(("tool_name", "name", "parameters", "arguments", "tool_call_id", "id", "type"))
 _PREFIX = r"(?:\w+:|｜DSML｜)?"  # families put a namespace before the same tags
 _INVOKE = re.compile(rf'<{_PREFIX}invoke name="([^"\n]+)">(.*?)(?:</{_PREFIX}invoke>|\Z)', re.S)
 _NAMED_PARAMETER = re.compile(rf'<{_PREFIX}parameter name="([^"\n]+)"[^>]*>(.*?)</{_PREFIX}parameter>', re.S)
 _ARGUMENT = re.compile(r"<arg_key>(.*?)</arg_key>\s*<arg_value>(.*?)</arg_value>", re.S)
 _DEEPSEEK_CALL = re.compile(r"<｜tool▁call▁begin｜>(.*?)<｜tool▁sep｜>(.*?)(?:<｜tool▁call▁end｜>|\Z)", re.S)
 _FENCED = re.compile(r"\s*(.*?)\s*```(?:json)?\s*(.*?)\s*(?:```)?\s*", re.S)
+
+
+_SYNTAX = re.compile(rf"</?(?:tool_call|function|parameter|{_PREFIX}(?:invoke|parameter|function_calls|tool_calls))>")
+
+
+def beside(text: str) -> str:
+    """What of `text`, which no reader used, is more than blanks and tags."""
+    return text.strip() if _SYNTAX.sub("", text).strip() else ""
 
 
 def function_tags(body: str, tools: Tools) -> Sequence[Call] | None:
@@ -36,14 +46,17 @@ def invoke_tags(body: str, tools: Tools) -> Sequence[Call] | None:
 
 
 def _tagged(body: str, tools: Tools, function: re.Pattern[str], parameter: re.Pattern[str]) -> Sequence[Call] | None:
-    calls = []
+    calls, end = [], 0
     for match in function.finditer(body):
         name = match[1].strip()
-        pairs = ((found[1].strip(), found[2]) for found in parameter.finditer(match[2]))
-        calls.append(
-            Call(name, {key: coerce(_without_newlines(text), property_of(tools, name, key)) for key, text in pairs})
-        )
-    return calls or None
+        pairs = [(found[1].strip(), found[2]) for found in parameter.finditer(match[2])]
+        arguments = {key: coerce(_without_newlines(text), property_of(tools, name, key)) for key, text in pairs}
+        if len(arguments) < len(pairs):
+            return None  # a parameter twice: which one is meant cannot be known
+        unused = body[end : match.start()] + parameter.sub("", match[2])
+        calls.append(Call(name, arguments, beside(unused)))
+        end = match.end()
+    return [*calls[:-1], calls[-1]._replace(beside=calls[-1].beside + beside(body[end:]))] if calls else None
 
 
 def _without_newlines(text: str) -> str:
@@ -53,24 +66,31 @@ def _without_newlines(text: str) -> str:
 
 def argument_pairs(body: str, tools: Tools) -> Sequence[Call] | None:
     """`NAME<arg_key>k</arg_key><arg_value>v</arg_value>` (GLM, Laguna)."""
-    name = body.split("<arg_key>", 1)[0].strip()
-    pairs = ((match[1].strip(), match[2]) for match in _ARGUMENT.finditer(body))
-    return [Call(name, {key: json_or_text(text, property_of(tools, name, key)) for key, text in pairs})]
+    name, tag, rest = body.partition("<arg_key>")
+    name = name.strip()
+    pairs = [(match[1].strip(), match[2]) for match in _ARGUMENT.finditer(body)]
+    arguments = {key: json_or_text(text, property_of(tools, name, key)) for key, text in pairs}
+    if len(arguments) < len(pairs):
+        return None
+    return [Call(name, arguments, beside(_ARGUMENT.sub("", tag + rest)))]
 
 
 def deepseek(body: str, _: Tools) -> Sequence[Call] | None:
     """`<｜tool▁call▁begin｜>NAME<｜tool▁sep｜>{json}`, or `function<｜tool▁sep｜>NAME⏎` and a fenced object."""
-    calls = []
+    calls, end = [], 0
     for match in _DEEPSEEK_CALL.finditer(body):
         name, text = match[1].strip(), match[2].strip()
         fenced = _FENCED.fullmatch(text)
         if fenced and "```" in text:
+            if fenced[1] and name not in ("function", ""):
+                return None
             name, text = fenced[1] or name, fenced[2]
         arguments = decode_object(text)
         if arguments is None:
             return None
-        calls.append(Call(name, arguments))
-    return calls
+        calls.append(Call(name, arguments, beside(body[end : match.start()])))
+        end = match.end()
+    return [*calls[:-1], calls[-1]._replace(beside=calls[-1].beside + beside(body[end:]))] if calls else None
 
 
 def json_actions(body: str, _: Tools) -> Sequence[Call] | None:
@@ -83,7 +103,8 @@ def json_actions(body: str, _: Tools) -> Sequence[Call] | None:
         name, arguments = item.get("tool_name", item.get("name")), item.get("parameters", item.get("arguments", {}))
         if not isinstance(name, str) or not isinstance(arguments, dict):
             return None
-        calls.append(Call(name, arguments))
+        others = {key: item[key] for key in item if key not in _ACTION_KEYS}
+        calls.append(Call(name, arguments, json.dumps(others, ensure_ascii=False) if others else ""))
     return calls
 
 

@@ -8,10 +8,11 @@ from corral_templates.output.stream import Until, earliest, held_back
 
 
 class Call(NamedTuple):
-    """A call as it was written."""
+    """A call as it was written.  `beside`: words that stood there and are no part of any call."""
 
     name: str
     arguments: JSONObject
+    beside: str = ""
 
 
 Reader = Callable[[str, Mapping[str, Tool]], Sequence[Call] | None]  # a section's text → its calls; None: not readable
@@ -92,6 +93,8 @@ class SectionCalls:
             pieces.append(Piece(text=self._start + body + end))
             return
         for call in calls:
+            if call.beside:
+                pieces.append(Piece(text=call.beside))
             numbered = ToolCall(name=call.name, arguments=call.arguments, index=self._count)
             self._count += 1
             pieces.append(Piece(tool_calls=(numbered,)))

@@ -25,6 +25,8 @@ async def transcriptions(request: web.Request) -> web.Response:
 
 async def _form(request: web.Request) -> dict[str, bytes]:
     """The fields by name, at most MOST_BYTES in all.  Raises BadRequest."""
+    if request.content_type != "multipart/form-data":
+        raise BadRequest("failed to parse multipart form: the request's Content-Type is not multipart/form-data")
     fields: dict[str, bytes] = {}
     room = MOST_BYTES
     try:

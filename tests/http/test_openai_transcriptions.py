@@ -52,3 +52,10 @@ async def test_a_form_is_bounded(openai, monkeypatch):
     monkeypatch.setattr(transcriptions, "MOST_BYTES", 1000)
     status, text = await refused(openai, form(model="m", file=b"x" * 2000))
     assert (status, text) == (400, "failed to parse multipart form: more than 1000 bytes")
+
+
+async def test_no_form_at_all(openai):
+    for more in ({}, {"headers": {"Content-Type": ""}}, {"json": {"model": "m"}}):
+        response = await openai.client.post("/v1/audio/transcriptions", **more)
+        assert response.status == 400
+        assert (await response.json())["error"]["message"].startswith("failed to parse multipart form")

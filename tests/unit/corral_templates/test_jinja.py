@@ -199,18 +199,21 @@ def test_capabilities(jinja: JinjaEngine, source: str, want: set[str]) -> None:
     assert jinja.compile(source).capabilities == want
 
 
-def test_a_chat_waits_for_no_process(jinja: JinjaEngine) -> None:
+def test_a_chat_waits_for_no_process() -> None:
     """The renderer starts when a template is compiled, and again as soon as one has overrun."""
-    template = jinja.compile("{{ messages[0].content }}")
-    first = jinja._process._process
-    assert first is not None
-    assert template.render(Conversation(messages=HI)) == "Hi"
-    assert jinja._process._process is first
-    with pytest.raises(BadRequest, match="runs too long"):
-        render(jinja, "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
-    second = jinja._process._process
-    assert second is not None
-    assert second is not first
-    assert second.poll() is None
-    assert template.render(Conversation(messages=HI)) == "Hi"
-    assert jinja._process._process is second
+    jinja = JinjaEngine(lambda: BUILT_IN, JinjaLimits(cpu_s=0.5, output_chars=1 << 20, memory_mb=128))
+    try:
+        template = jinja.compile("{{ messages[0].content }}")
+        first = jinja._process._process
+        assert first is not None
+        assert template.render(Conversation(messages=HI)) == "Hi"
+        assert jinja._process._process is first
+        with pytest.raises(BadRequest, match="runs too long"):
+            render(jinja, "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}")
+        second = jinja._process._process
+        assert second is not None
+        assert second is not first
+        assert template.render(Conversation(messages=HI)) == "Hi"
+        assert jinja._process._process is second
+    finally:
+        jinja.close()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _STACK_BYTES = 128 << 20  # the library recurses along chains of rules; only what is used is ever allocated
 _MAX_AT_ONCE = 2
-_GRAMMAR_BYTES = 32 << 10  # what the smallest compiled grammar takes, and how much more for each byte of source
+_GRAMMAR_BYTES = 64 << 10  # what the smallest compiled grammar takes, and how much more for each byte of source
 _BYTES_PER_SOURCE_BYTE = 64
 
 

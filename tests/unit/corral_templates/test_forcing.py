@@ -22,8 +22,8 @@ def grammar(style: Style, content: Constraint | None, tool_choice: str) -> list[
 
 
 def names(rules: list[str]) -> list[str]:
-    schema = json.loads(next(rule for rule in rules if rule.startswith("object:")).split("%json ")[1])
-    return [each["properties"]["name"]["const"] for each in schema["anyOf"]]
+    heads = [json.loads(rule.split(": ", 1)[1].split(" arguments")[0]) for rule in rules if rule.startswith("tool")]
+    return [head.split('"')[3] for head in heads]
 
 
 def test_everything_is_allowed_unless_something_is_asked() -> None:
@@ -41,9 +41,11 @@ def test_a_named_call_is_of_that_tool_and_only_one() -> None:
     rules = grammar(JSON_TAG, None, "get_weather")
     assert names(rules) == ["get_weather"]
     assert "calls: call" in rules
-    (call,) = json.loads(rules[0].split("%json ")[1])["anyOf"]
-    assert call["properties"]["arguments"] == SCHEMA
-    assert call["required"] == ["name", "arguments"]
+    assert rules[:3] == [
+        "object: tool0",
+        r'tool0: "{\"name\": \"get_weather\", \"arguments\": " arguments0 "}"',
+        f"arguments0: %json {json.dumps(SCHEMA)}",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_the_tag_decides_how_a_call_is_dressed(tag: str, calls: str) -> None:
 
 def test_the_template_decides_how_arguments_are_called() -> None:
     rules = grammar(Style('{"name": "f", "parameters": {}}', None, "{", ()), None, "get_time")
-    assert json.loads(rules[0].split("%json ")[1])["anyOf"][0]["required"] == ["name", "parameters"]
+    assert r'"{\"name\": \"get_time\", \"parameters\": "' in rules[1]
 
 
 @pytest.mark.parametrize(
@@ -84,3 +86,17 @@ def test_what_cannot_be_enforced_is_refused() -> None:
     with pytest.raises(Unsupported, match=r"tool_choice 'required' cannot be enforced: .* olmo3"):
         constrain(own_notation, ASKED, None, "required")
     assert constrain(own_notation, ASKED, None, "auto") is None
+
+
+def test_only_strict_tools_are_held_to_their_schemas_by_themselves() -> None:
+    wire = {"type": "function", "function": {"name": "get_weather", "strict": True}}
+    tools = (Tool(name="get_weather", parameters=SCHEMA, wire=wire), Tool(name="get_time", parameters=SCHEMA))
+    asked = Conversation(tools=tools)
+    made = constrain(JSON_TAG, asked, None, "auto")
+    assert made is not None
+    rules = made.source.splitlines()
+    assert f"arguments0: %json {json.dumps(SCHEMA)}" in rules
+    assert 'arguments1: %json {"type": "object"}' in rules
+    assert rules[-1] == "start: call* rest"
+    assert constrain(Style("{", None, "{", BUILT_IN), asked, None, "auto") is None
+    assert constrain(Style("<function_calls>", None, "<x>", BUILT_IN), asked, None, "auto") is None

@@ -5,8 +5,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corral import ConfigError, CorralError, ModelRef, Settings, Store, hookimpl
+from corral import Command, ConfigError, CorralError, ModelRef, Settings, Store, Unsupported, hookimpl
 from corral_store import names
+from corral_store.commands import Export, Import
 from corral_store.store import OllamaStore
 
 if TYPE_CHECKING:
@@ -28,6 +29,20 @@ class Plugin:
     def corral_stores(self) -> Iterable[Store]:
         """The store "ollama"."""
         yield self.store
+
+    @hookimpl
+    def corral_commands(self) -> Iterable[Command]:
+        """`corral export` and `corral import`."""
+        yield Export(self._opened)
+        yield Import(self._opened)
+
+    def _opened(self, kernel: "Kernel") -> OllamaStore:
+        """The store for a command that needs nothing else of the kernel."""
+        settings = kernel.config.kernel
+        if settings.store != self.store.name:
+            raise Unsupported(f"models of the store {settings.store!r} cannot be written to files")
+        self.store.open(_root(settings.models), noprune=settings.noprune)
+        return self.store
 
     @hookimpl(trylast=True)
     def corral_parse_ref(self, text: str) -> ModelRef | None:

@@ -1,0 +1,69 @@
+"""`corral export` and `corral import`: models as files, without a server."""
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from corral import BadRequest, CorralError
+from corral_store.store import OllamaStore
+
+if TYPE_CHECKING:
+    from corral.kernel import Kernel
+
+Open = Callable[["Kernel"], OllamaStore]
+
+
+class Export:
+    """`corral export MODEL FILE`."""
+
+    name, help = "export", "Write a model to a file"
+
+    def __init__(self, open_store: Open) -> None:
+        self._open = open_store
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """A model and a file."""
+        parser.description = "Write a model, with all that belongs to it, to one tar file for another machine."
+        parser.add_argument("model", metavar="MODEL")
+        parser.add_argument("file", metavar="FILE", type=Path)
+
+    async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
+        """Raises ModelNotFound, CorralError."""
+        import asyncio
+
+        from corral_store.archive import export
+
+        store, ref = self._open(kernel), kernel.parse_ref(args.model)
+        if not args.file.absolute().parent.is_dir():
+            raise CorralError(f"{args.file.parent} is no folder")
+        size = await asyncio.to_thread(export, store, ref, args.file.absolute())
+        sys.stderr.write(f"exported {store.resolve(ref).name} to {args.file} ({size} bytes)\n")
+        return 0
+
+
+class Import:
+    """`corral import FILE`."""
+
+    name, help = "import", "Take in a model from a file that export wrote"
+
+    def __init__(self, open_store: Open) -> None:
+        self._open = open_store
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """A file."""
+        parser.description = (
+            "Take in the models of a file that `corral export` wrote; a model of the same name is replaced."
+        )
+        parser.add_argument("file", metavar="FILE", type=Path)
+
+    async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
+        """Raises FormatError, CorralError."""
+        from corral_store.archive import load
+
+        if not args.file.is_file():
+            raise BadRequest(f"{args.file}: no such file")
+        for model in await load(self._open(kernel), args.file):
+            sys.stderr.write(f"imported {model.ref.name}\n")
+        return 0

@@ -9,6 +9,7 @@ import pytest
         "langchain_ollama_chat.py",
         "litellm_routes.py",
         "pydantic_ai_openai.py",
+        "instructor_openai.py",
     ],
 )
 def test_python(python_client, program):

@@ -1,4 +1,4 @@
-// openai for JavaScript: chat, streaming, tools, errors.
+// openai for JavaScript: chat, streaming, tools, completions, models, errors.
 import assert from "node:assert/strict";
 import OpenAI from "openai";
 
@@ -46,4 +46,7 @@ assert.deepEqual(JSON.parse(called.choices[0].message.tool_calls[0].function.arg
 const runner = client.chat.completions.stream(short);
 assert.equal((await runner.finalChatCompletion()).choices[0].message.content, answer);
 
+const listed = [];
+for await (const model of client.models.list()) listed.push(model.id);
+assert.ok(listed.some((id) => id.startsWith("smollm2")));
 await assert.rejects(client.chat.completions.create({ ...short, model: "missing" }), OpenAI.NotFoundError);

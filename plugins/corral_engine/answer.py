@@ -23,7 +23,7 @@ class ActiveConstraint:
 
     With `begins_after` (what ends thinking) it is in force behind that text.  Thinking has begun, unless
     `thinking_opens` says what would begin it: then the model may do so or answer at once.  `must_answer`: it may not
-    end while it thinks.
+    end while it thinks.  `eog_ids` are tokens that end the generation besides those of the vocabulary.
     """
 
     def __init__(
@@ -34,8 +34,10 @@ class ActiveConstraint:
         *,
         thinking_opens: str = "",
         must_answer: bool = False,
+        eog_ids: Sequence[int] = (),
     ) -> None:
         self.state, self.texts = state, texts
+        self._ends = texts.eog_ids.union(eog_ids)
         self._opening, self._closing = thinking_opens.strip().encode(), begins_after.encode()
         self._must_answer = must_answer
         self._seen = b""  # what decides about the part: the beginning, or the end of the thinking
@@ -51,13 +53,13 @@ class ActiveConstraint:
     def allows(self, token_id: int) -> bool:
         match self._part:
             case _Part.BEGINNING:
-                return self._may_open(token_id) or (not self._seen.strip() and self.state.allows(token_id))
+                return self._may_open(token_id) or (not self._seen.strip() and self._fits(token_id))
             case _Part.THINKING:
                 return self._may_think(token_id)
             case _Part.GAP:
-                return self._is_blank(token_id) or self.state.allows(token_id)
+                return self._is_blank(token_id) or self._fits(token_id)
             case _Part.ANSWER:
-                return self.state.allows(token_id)
+                return self._fits(token_id)
 
     def count_valid(self, token_ids: Sequence[int]) -> int:
         """How many of the guessed tokens are worth evaluating."""
@@ -75,10 +77,10 @@ class ActiveConstraint:
             if self._seen.strip():
                 copy[:] = -np.inf
             else:
-                self.state.mask(copy)
+                self._mask(copy, logits)
             copy[opens] = logits[opens]
             return copy
-        self.state.mask(copy)
+        self._mask(copy, logits)
         return copy
 
     def accept(self, token_id: int) -> None:
@@ -96,6 +98,15 @@ class ActiveConstraint:
     def forced_tokens(self) -> Sequence[int]:
         """See `ConstraintState`."""
         return self.state.forced_tokens() if self._part is _Part.ANSWER else ()
+
+    def _fits(self, token_id: int) -> bool:
+        return self.state.may_end if token_id in self._ends else self.state.allows(token_id)
+
+    def _mask(self, copy: Float32, logits: Float32) -> None:
+        self.state.mask(copy)
+        if self.state.may_end:
+            ends = [token_id for token_id in self._ends if token_id < len(copy)]
+            copy[ends] = logits[ends]
 
     # --- the parts ------------------------------------------------------------------------------------------------
 
@@ -120,7 +131,7 @@ class ActiveConstraint:
         return bool(text) and not text.strip() and self._n_blanks < _MAX_BLANKS
 
     def _is_end(self, token_id: int) -> bool:
-        return token_id in self.texts.eog_ids
+        return token_id in self._ends
 
     def _begin(self, text: bytes) -> None:
         self._seen += text

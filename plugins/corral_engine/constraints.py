@@ -66,6 +66,11 @@ class ConstraintState(Protocol):
         ...
 
     @property
+    def may_end(self) -> bool:
+        """Whether the text so far is a whole answer."""
+        ...
+
+    @property
     def is_finished(self) -> bool:
         """Whether nothing but an end-of-generation token may follow."""
         ...

@@ -95,6 +95,7 @@ class Model:
             self.vocabulary,
             thinking_opens=job.thinking_opens,
             must_answer=job.must_answer,
+            eog_ids=job.eog_ids,
         )
 
     def check_embed(self, job: EmbedJob) -> AdapterSet:

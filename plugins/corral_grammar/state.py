@@ -23,7 +23,7 @@ class GrammarState:
 
     def allows(self, token_id: int) -> bool:
         if token_id in self._eog_ids:
-            return bool(self._matcher.is_accepting())
+            return self.may_end
         return self.count_valid([token_id]) == 1
 
     def count_valid(self, token_ids: Sequence[int]) -> int:
@@ -54,6 +54,10 @@ class GrammarState:
             self._forced = [] if self._matcher.is_stopped() else list(self._matcher.compute_ff_tokens())
             self._check()
         return self._forced
+
+    @property
+    def may_end(self) -> bool:
+        return bool(self._matcher.is_accepting())
 
     @property
     def is_finished(self) -> bool:

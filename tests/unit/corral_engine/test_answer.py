@@ -55,6 +55,10 @@ class Braces:
         return (WORDS.index(self._next()),)
 
     @property
+    def may_end(self) -> bool:
+        return self.is_finished
+
+    @property
     def is_finished(self) -> bool:
         return self.text == "{}"
 
@@ -125,3 +129,9 @@ def test_guesses_are_checked_in_the_answer_only() -> None:
     words = [WORDS.index(word) for word in ("ok", "ok")]
     assert constraint(opens="").count_valid(words) == 2
     assert constraint(after="").count_valid(words) == 0
+
+
+def test_a_jobs_own_ends_count_too() -> None:
+    one = ActiveConstraint(Braces(), "", Texts(), eog_ids=(WORDS.index("ok"),))
+    assert follow(one) == {"{"}
+    assert follow(one, "{", "}") == {"<end>", "ok"}

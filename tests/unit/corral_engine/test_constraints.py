@@ -47,6 +47,10 @@ class Spell:
         return self.wanted[self.at :] if self.force else ()
 
     @property
+    def may_end(self) -> bool:
+        return self.is_finished
+
+    @property
     def is_finished(self) -> bool:
         return self.at == len(self.wanted)
 

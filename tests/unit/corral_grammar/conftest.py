@@ -11,7 +11,7 @@ from corral_grammar.compiler import GrammarCompiler
 from corral_grammar.plugin import GrammarConfig
 from corral_grammar.state import GrammarState
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path.append(str(Path(__file__).parent))
 
 from byte_texts import Bytes
 

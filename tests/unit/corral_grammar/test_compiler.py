@@ -109,10 +109,10 @@ def test_choices_may_hold_anything(build: Callable[..., GrammarState], texts: By
 
 @pytest.mark.parametrize("kind", ["json_schema", "regex", "gbnf", "lark", "choice"])
 def test_long_sources_are_refused_at_once(build: Callable[..., GrammarState], kind: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(BadRequest, match="10000000 bytes long, at most 262144"):
         build(kind, "(" * 10_000_000)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_what_takes_too_long_is_refused(build: Callable[..., GrammarState]) -> None:

@@ -93,12 +93,12 @@ def test_wrong_gbnf_is_refused_by_its_line(build: Build, source: str, message: s
 
 
 def refused(build: Build, kind: str, source: str, message: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(BadRequest) as caught:
         build(kind, source)
     assert message in caught.value.message
     assert len(caught.value.message) < 1000
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_a_rule_that_recurses_is_a_rule_and_another_a_terminal() -> None:
@@ -145,12 +145,12 @@ def test_wrong_regular_expressions(build: Build, source: str, message: str) -> N
 
 @pytest.mark.parametrize("source", ["(.*){1000}", "((.*a){100}){100}", "(.*a.{1000}b.*|.*c.{999}d)", "a{0,100000}"])
 def test_expressions_that_ruin_others_are_nothing_special(build: Build, texts: Bytes, source: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     state = build("regex", source)
     for _ in range(20):
         assert state.allows(ord("a"))
         state.accept(ord("a"))
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
 
 
 LARK = [

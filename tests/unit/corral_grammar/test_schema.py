@@ -60,7 +60,7 @@ WRONG = [
     ({"enum": [f"value {i}" for i in range(10_000)]}, "$.enum has 10000 members, at most 5000"),
     ({"properties": {f"p{i}": {} for i in range(5000)}}, "$.properties has 5000 members"),
     ({"anyOf": [{"properties": {f"p{i}": {} for i in range(600)}} for _ in range(20)]}, "more than 10000 schemas"),
-    ({"anyOf": [{"pattern": f"a{i}"} for i in range(600)]}, "more than 500 patterns"),
+    ({"anyOf": [{"pattern": f"a{i}"} for i in range(300)]}, "more than 200 patterns"),
     (json.loads(nested(MAX_DEPTH + 5)), f".items is nested more than {MAX_DEPTH} levels deep"),
     ({"const": json.loads("[" * 200 + "]" * 200)}, "$.const is nested more than"),
     ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "$ requires itself"),
@@ -74,11 +74,11 @@ WRONG = [
 def test_what_cannot_be_enforced_is_refused_by_its_path(
     build: Callable[..., GrammarState], schema: Any, message: str
 ) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(BadRequest) as caught:
         build("json_schema", json.dumps(schema))
     assert message in caught.value.message
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1
 
 
 @pytest.mark.parametrize("source", [nested(10_000), "[" * 10_000, "{", "", '{"type": NaN}'])

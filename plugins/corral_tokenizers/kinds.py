@@ -39,7 +39,7 @@ def kinds(*, llama_cpp_patterns: bool) -> Iterable[TokenizerKind]:
     yield Kind("gpt2", partial(_byte_level, llama_cpp_patterns=llama_cpp_patterns))
     yield Kind("gemma4", _lines)
     yield Kind("llama", _sentencepiece)
-    yield Kind("bert", _wordpiece)
+    yield Kind("bert", lambda vocab: _wordpiece(vocab, as_llama_cpp=llama_cpp_patterns))
     yield Kind("t5", _unigram)
     yield Kind("none", _no_vocabulary)
 
@@ -83,7 +83,7 @@ def _sentencepiece(vocab: Vocab) -> Tokenizer:
     return _assemble(vocab, find_roles(vocab, index), segmenter, frame, spell_spaces)
 
 
-def _wordpiece(vocab: Vocab) -> Tokenizer:
+def _wordpiece(vocab: Vocab, *, as_llama_cpp: bool) -> Tokenizer:
     from corral_tokenizers.wordpiece import WordPieceSegmenter
 
     if vocab.bos_id < 0:
@@ -91,7 +91,7 @@ def _wordpiece(vocab: Vocab) -> Tokenizer:
     vocab = _with_defaults(vocab, bos_id=101, unk_id=100, sep_id=102, pad_id=0, mask_id=103)
     index = token_index(vocab.tokens)
     frame = Frame(bos_id=vocab.bos_id, front_id=vocab.bos_id, back_id=vocab.sep_id, clean_spaces=True)
-    segmenter = WordPieceSegmenter(index, max(vocab.unk_id, 0))
+    segmenter = WordPieceSegmenter(index, max(vocab.unk_id, 0), as_llama_cpp=as_llama_cpp)
     return _assemble(vocab, find_roles(vocab, index), segmenter, frame, spell_spaces)
 
 

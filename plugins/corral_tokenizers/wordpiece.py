@@ -1,7 +1,8 @@
 """WordPiece ("bert"): words by white space, punctuation and ideographs, then the longest tokens from the left.
 
-This runs here and not in the `tokenizers` library: its search is quadratic in the length of a word, and its
-normalisation is not the one GGUF vocabularies are used with (one base character for each, as llama.cpp does).
+This runs here and not in the `tokenizers` library, whose search is quadratic in the length of a word.  Text is normalised
+as the models were trained (all base characters stay) or, if asked for, as llama.cpp does it: one base character for each,
+so that Hangul syllables lose their ends, and every kind of mark is dropped.
 """
 
 import re
@@ -26,29 +27,36 @@ _LONGEST_CACHED = 64  # characters
 class Normalizer(dict[int, str]):
     """A table for `str.translate`, filled as characters occur: words apart by spaces, control characters gone.
 
-    `fold` also takes accents and capitals away.
+    `fold` also takes accents and capitals away; `single` leaves one character for each, as llama.cpp does.
     """
 
-    def __init__(self, *, fold: bool) -> None:
+    def __init__(self, *, fold: bool, single: bool) -> None:
         super().__init__()
-        self._fold = fold
+        self._fold, self._single = fold, single
 
     def __missing__(self, code: int) -> str:
-        replacement = self[code] = _normalized(chr(code), fold=self._fold)
+        replacement = self[code] = self._normalized(chr(code))
         return replacement
 
+    def _normalized(self, character: str) -> str:
+        if character in _WHITE_SPACE:
+            return " "
+        if character in "\0\ufffd" or unicodedata.category(character) in _CONTROL:
+            return ""
+        if not self._fold:
+            return _apart(character)
+        base = unicodedata.normalize("NFD", character)
+        if self._single:
+            return "" if unicodedata.category(base[0])[0] == "M" else _apart(base[0].lower()[0])
+        folded = "".join(part.lower() for part in base if unicodedata.category(part) != "Mn")
+        return f" {folded} " if _is_ideograph(character) else "".join(map(_apart, folded))
 
-def _normalized(character: str, *, fold: bool) -> str:
-    if fold:
-        character = unicodedata.normalize("NFD", character)[0]
-    category = unicodedata.category(character)
-    if character in _WHITE_SPACE:
-        return " "
-    if character in "\0\ufffd" or category in _CONTROL or (fold and category[0] == "M"):
-        return ""
-    shown = character.lower()[0] if fold else character  # the simple lower case: one character for one
-    is_ascii_symbol = character < "\x7f" and category[0] == "S"
-    return f" {shown} " if category[0] == "P" or is_ascii_symbol or _is_ideograph(character) else shown
+
+def _apart(character: str) -> str:
+    """Punctuation, ASCII's other symbols and ideographs are words of their own."""
+    kind = unicodedata.category(character)[0]
+    alone = kind == "P" or (kind == "S" and character < "\x7f") or _is_ideograph(character)
+    return f" {character} " if alone else character
 
 
 def _is_ideograph(character: str) -> bool:
@@ -58,11 +66,11 @@ def _is_ideograph(character: str) -> bool:
 class WordPieceSegmenter:
     """Ids of plain text for a vocabulary whose words begin with U+2581."""
 
-    def __init__(self, index: Mapping[str, int], unknown_id: int) -> None:
+    def __init__(self, index: Mapping[str, int], unknown_id: int, *, as_llama_cpp: bool = False) -> None:
         self._index = index
         self._unknown_id = unknown_id
         self._longest = max(map(len, index))
-        self._normalizer = Normalizer(fold=_CAPITAL_WORD.search("\n".join(index)) is None)
+        self._normalizer = Normalizer(fold=_CAPITAL_WORD.search("\n".join(index)) is None, single=as_llama_cpp)
         self._words: dict[str, list[int]] = {}
 
     def segment(self, text: str, *, after_special: bool) -> list[int]:

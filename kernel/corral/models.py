@@ -82,5 +82,5 @@ class Catalog:
         for engine in self.kernel.templates.values():
             source = engine.source_of(model, info, preference)
             if source is not None:
-                return engine.compile(source)
+                return engine.compile(source, model.config.parser)
         raise Unsupported(f'no template engine here can render "{model.ref.name}": is the plugin "templates" disabled?')

@@ -39,7 +39,7 @@ class Pipeline:
         """Check what the model must be able to do; fill in what the request leaves to it.  Raises BadRequest."""
         what = await self.describe(model)
         if request.template is not None:
-            what = replace(what, template=self.kernel.templates["go"].compile(request.template))
+            what = replace(what, template=self.kernel.templates["go"].compile(request.template, model.config.parser))
         have = what.capabilities | what.template.capabilities
         if request.think and "thinking" not in have:
             raise Unsupported(f'"{request.model}" does not support thinking')

@@ -218,13 +218,13 @@ class TemplateEngine(Protocol):
 
     `source_of` is the text this engine would render the model's chats with, or None to leave it to the next engine;
     `preference` is the setting `go_template`: "1" always, "0" never, "" whichever template can do more.
-    `compile` raises BadRequest("template error: …").
+    `compile` raises BadRequest("template error: …"); `parser` is the model's PARSER, the notation of its answers.
     """
 
     name: str
 
     def source_of(self, model: types.StoredModel, info: ModelInfo, preference: str) -> str | None: ...
-    def compile(self, source: str) -> Template: ...
+    def compile(self, source: str, parser: str = "") -> Template: ...
 
 
 class Engine(Protocol):

@@ -21,7 +21,7 @@ class PlainTemplates:
         """The model's template, else one without capabilities."""
         return model.template or "plain"
 
-    def compile(self, source: str) -> "PlainTemplate":
+    def compile(self, source: str, parser: str = "") -> "PlainTemplate":
         """Raises BadRequest for an action that does not end."""
         if source.count("{{") != source.count("}}"):
             raise BadRequest("template error: unclosed action")

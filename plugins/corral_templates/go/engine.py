@@ -18,10 +18,10 @@ from corral_templates.select import choose_for
 class GoTemplate:
     """A compiled Go template."""
 
-    def __init__(self, source: str, families: Sequence[OutputFamily] = ()) -> None:
+    def __init__(self, source: str, families: Sequence[OutputFamily] = (), parser: str = "") -> None:
         """Raises BadRequest("template error: …")."""
         self.source = source
-        self._families = families
+        self._families, self._parser = families, parser
         try:
             self.tree: Tree = complete(parse(source, FUNCTIONS.keys()))
         except RecursionError as err:
@@ -31,12 +31,13 @@ class GoTemplate:
     @cached_property
     def style(self) -> Style:
         """How answers to this template's prompts are written."""
-        return Style(self.source, think_tags(self.tree), tool_tag(self.tree), self._families)
+        return Style(self.source, think_tags(self.tree), tool_tag(self.tree), self._families, self._parser)
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """Tools and insert by the variables used, thinking by its tags."""
-        can = {"tools": "tools" in self._names, "insert": "suffix" in self._names, "thinking": self.style.thinks}
+        """Tools and insert by the variables used, thinking by its tags; a PARSER promises what it reads."""
+        tools = "tools" in self._names or self.style.promises_tools
+        can = {"tools": tools, "insert": "suffix" in self._names, "thinking": self.style.thinks}
         return frozenset(name for name, has in can.items() if has)
 
     def render(self, conversation: Conversation) -> str:
@@ -68,6 +69,6 @@ class GoEngine:
         choice = choose_for(model, info, preference)
         return choice.source if choice.engine == self.name else None
 
-    def compile(self, source: str) -> GoTemplate:
+    def compile(self, source: str, parser: str = "") -> GoTemplate:
         """Raises BadRequest("template error: …")."""
-        return GoTemplate(source, self._families())
+        return GoTemplate(source, self._families(), parser)

@@ -42,26 +42,31 @@ class JinjaTemplate:
     """A checked Jinja template.  It is compiled and run in the renderer's process only."""
 
     def __init__(
-        self, source: str, families: Sequence[OutputFamily], limits: JinjaLimits, process: RenderProcess
+        self,
+        source: str,
+        families: Sequence[OutputFamily],
+        limits: JinjaLimits,
+        process: RenderProcess,
+        parser: str = "",
     ) -> None:
         """Raises BadRequest("template error: …")."""
         check(source)
         self.source = source
-        self._families, self._limits, self._process = families, limits, process
+        self._families, self._limits, self._process, self._parser = families, limits, process, parser
 
     @cached_property
     def style(self) -> Style:
         """How answers to this template's prompts are written."""
         tags = next((tags for tags in _THINK_TAGS if tags[1] in self.source), None)
         tool_tag = next((tag for mark, tag in _TOOL_TAGS if mark in self.source), "{")
-        return Style(self.source, tags, tool_tag, self._families)
+        return Style(self.source, tags, tool_tag, self._families, self._parser)
 
     @property
     def capabilities(self) -> frozenset[str]:
-        """What the text promises, and thinking where its family's tags are in it."""
-        own = jinja_capabilities(self.source)
+        """What the text or a PARSER promises, and thinking where its family's tags are in the text."""
+        own = jinja_capabilities(self.source) | ({"tools"} if self.style.promises_tools else set())
         tags, family = self.style.think_tags, self.style.family
-        reads = family is not None and family.reads_thinking
+        reads = self.style.promises_thinking or (family is not None and family.reads_thinking)
         return own | {"thinking"} if reads or (tags is not None and tags != _THINK_TAGS[1]) else own
 
     def render(self, conversation: Conversation) -> str:
@@ -123,9 +128,9 @@ class JinjaEngine:
         choice = choose_for(model, info, preference)
         return choice.source if choice.engine == self.name else None
 
-    def compile(self, source: str) -> JinjaTemplate:
+    def compile(self, source: str, parser: str = "") -> JinjaTemplate:
         """Raises BadRequest("template error: …").  The renderer starts meanwhile: no chat has to wait for it."""
-        template = JinjaTemplate(source, self._families(), self._limits, self._process)
+        template = JinjaTemplate(source, self._families(), self._limits, self._process, parser)
         self._process.warm()
         return template
 

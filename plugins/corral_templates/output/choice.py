@@ -5,11 +5,15 @@ from collections.abc import Iterable, Sequence
 from corral import Conversation, OutputParser, Piece
 from corral_templates.output.family import Answer, OutputFamily
 from corral_templates.output.generic import GenericCalls
+from corral_templates.output.named import NAMED
 from corral_templates.output.thinking import Segment, ThinkingSplitter
 
 
 class Style:
-    """How answers to one template's prompts are written: a family's way, or what the template's own tags reveal."""
+    """How answers to one template's prompts are written: a family's way, or what the template's own tags reveal.
+
+    `parser` is the name a model gives with PARSER; where it is known it decides.
+    """
 
     def __init__(
         self,
@@ -17,11 +21,21 @@ class Style:
         think_tags: tuple[str, str] | None,
         tool_tag: str,
         families: Sequence[OutputFamily],
+        parser: str = "",
     ) -> None:
-        self.family = next((family for family in families if family.implied_by(source)), None)
+        named = NAMED.get(parser)
+        chosen = next((family for family in families if parser in family.names), None)
+        is_named = named is not None or chosen is not None
+        self.family = chosen if is_named else next((each for each in families if each.implied_by(source)), None)
         own = self.family.think_tags if self.family else None
-        self.think_tags = own if own and own[1] in source else think_tags
-        self.tool_tag = tool_tag
+        own = own if own and (own[1] in source or is_named) and parser != "gemma4-no-thinking" else None
+        self.think_tags = own or (named.think_tags if named else None) or think_tags
+        self.tool_tag = (named.tool_tag if named else "") or tool_tag
+        self.inside = named is not None and named.inside
+        self.reads_calls = named is None or named.tools
+        self.promises_tools = named.tools if named else chosen is not None
+        reads = self.family is not None and self.family.reads_thinking
+        self.promises_thinking = is_named and (reads or own is not None or bool(named and named.think_tags))
         self.arguments_key = "parameters" if '"parameters"' in source and '"arguments"' not in source else "arguments"
 
     @property
@@ -71,11 +85,11 @@ def parser_for(style: Style, conversation: Conversation, prompt: str) -> OutputP
     if style.think_tags is None or not conversation.think:
         return content
     opening, closing = style.think_tags
-    inside = prompt.rstrip().endswith(opening.strip())
+    inside = style.inside or prompt.rstrip().endswith(opening.strip())
     return ThinkingFirst(ThinkingSplitter(opening, closing, inside=inside), content)
 
 
 def _content_parser(style: Style, conversation: Conversation, prompt: str) -> OutputParser:
     if style.family is not None and (conversation.tools or style.family.always):
         return style.family.parser(Answer(conversation.tools, prompt))
-    return GenericCalls(style.tool_tag, conversation.tools) if conversation.tools else PlainText()
+    return GenericCalls(style.tool_tag, conversation.tools) if conversation.tools and style.reads_calls else PlainText()

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 import msgspec
 
-from corral import JSON, BadRequest, ContextOverflow, CorralError
+from corral import JSON, BadRequest, CorralError
 from corral.decoding import Decoder
 from corral.server import sse, status_of
 from corral_openai_api.wire import Wire
@@ -59,8 +59,6 @@ def error_body(error: CorralError, status: int) -> bytes:
     param, code = None, None
     if isinstance(error, FieldError):
         param, code = error.param, error.code
-    elif isinstance(error, ContextOverflow):
-        code = "context_length_exceeded"
     elif found := _AT.search(error.message):
         param, code = found[1], "invalid_type"
     elif found := _OPTION.search(error.message):

@@ -7,13 +7,13 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from corral import Handler
+from corral import ContextOverflow, Handler
 from corral.decoding import Decoder, read_body
 from corral_openai_api import bodies
 from corral_openai_api.chat import Completion, chat
 from corral_openai_api.completions import completions
 from corral_openai_api.embeddings import Embeddings, embeddings
-from corral_openai_api.errors import ErrorBody
+from corral_openai_api.errors import ErrorBody, FieldError
 from corral_openai_api.models import ModelList, ModelWire, model, models
 from corral_openai_api.plugin import OpenAISettings
 from corral_openai_api.responses.bodies import RESPONSES
@@ -30,11 +30,17 @@ def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
     """All routes of the dialect."""
 
     def reading(decoder: Decoder[T], handler: Callable[[web.Request, T], Awaitable[web.StreamResponse]]) -> Handler:
-        """`handler` with the request's decoded body."""
+        """`handler` with the request's decoded body; what is too long is the field that holds the prompt."""
+        fields = decoder.kind.__struct_fields__
+        prompt = next(name for name in ("messages", "input", "prompt") if name in fields)
 
         @wraps(handler)
         async def read(request: web.Request) -> web.StreamResponse:
-            return await handler(request, decoder.decode(await read_body(request, settings.max_body_bytes)))
+            body = decoder.decode(await read_body(request, settings.max_body_bytes))
+            try:
+                return await handler(request, body)
+            except ContextOverflow as err:
+                raise FieldError(err.message, prompt, "context_length_exceeded") from err
 
         return read
 

@@ -240,7 +240,7 @@ async def test_the_rendered_prompt(openai):
 async def test_too_long_a_prompt(openai):
     for text in ("y" * 300, [1] * 300):
         status, error = await openai.error("completions", {**ASK, "prompt": text})
-        assert (status, error["code"]) == (400, "context_length_exceeded")
+        assert (status, error["param"], error["code"]) == (400, "prompt", "context_length_exceeded")
         answer = await openai.ok("completions", {**ASK, "prompt": text, "truncate": True})
         assert answer["truncated"]["kept_tokens"] == answer["usage"]["prompt_tokens"] < 256
 

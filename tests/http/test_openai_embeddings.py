@@ -93,7 +93,7 @@ async def test_long_inputs(openai, doubles):
     assert len(doubles.engine.embed_jobs[-1].inputs[0]) == 50
     status, error = await openai.error("embeddings", {**ASK, "input": "y" * 300, "truncate": False})
     assert (status, error["message"]) == (400, "the input length exceeds the context length")
-    assert error["code"] == "context_length_exceeded"
+    assert (error["param"], error["code"]) == ("input", "context_length_exceeded")
 
 
 async def test_fields_that_change_nothing(openai, kernel):

@@ -465,7 +465,7 @@ async def test_too_long_an_input(openai):
     long = {**ASK, "input": "y" * 300}
     for body in (long, {**long, "truncation": "disabled"}):
         status, error = await openai.error("responses", body)
-        assert (status, error["code"]) == (400, "context_length_exceeded")
+        assert (status, error["param"], error["code"]) == (400, "input", "context_length_exceeded")
     for allowed in ({"truncation": "auto"}, {"truncate": True}):
         answer = await openai.ok("responses", {**long, **allowed})
         assert answer["truncated"]["kept_tokens"] == answer["usage"]["input_tokens"] < 256

@@ -94,6 +94,7 @@ async def test_too_long_a_prompt(openai, doubles):
     for streaming in (False, True):
         status, error = await openai.error("chat/completions", {**long, "stream": streaming})
         assert (status, error["code"], error["type"]) == (400, "context_length_exceeded", "invalid_request_error")
+        assert error["param"] == "messages"
         assert "126 tokens" in error["message"]
     answer = await openai.ok("chat/completions", {**long, "truncate": True})
     assert answer["truncated"]["prompt_tokens"] == 126

@@ -7,7 +7,8 @@ named in its arguments into a folder, which lets a cold start use every core.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 
@@ -33,6 +34,25 @@ def target_machine(host: Host):  # type: ignore[no-untyped-def]
     )
 
 
+@contextmanager
+def _unoptimised() -> Iterator[None]:
+    """Numba gives plain code while this lasts; nobody else compiles meanwhile.
+
+    It would optimise every part of a kernel by itself, code generation's loop rewriting included, and then the whole
+    again; taking the leavings of the first time for facts, LLVM has turned loops of one round into endless ones.
+    """
+    from numba.core import config
+    from numba.core.compiler_lock import global_compiler_lock
+
+    with global_compiler_lock:
+        level = config.OPT
+        config.OPT = type(level)(0)
+        try:
+            yield
+        finally:
+            config.OPT = level
+
+
 def compile_kernel(name: str) -> bytes:
     """Compile one kernel.  Raises whatever Numba raises: a kernel that does not compile is a defect."""
     import numba
@@ -41,7 +61,8 @@ def compile_kernel(name: str) -> bytes:
     module_name, _, what = name.partition(":")
     function: Callable[..., None] = import_module(f"corral_engine.native.{module_name}").build(what)
     arguments = (numba.types.int64,) * function.__code__.co_argcount
-    compiled = numba.cfunc(numba.types.void(*arguments), error_model="numpy", nogil=True)(function)
+    with _unoptimised():
+        compiled = numba.cfunc(numba.types.void(*arguments), error_model="numpy", nogil=True)(function)
     # The C wrapper must see that the function it wraps never fails, or it would carry error handling.
     module = binding.parse_assembly(compiled.inspect_llvm().replace("noinline", "nounwind"))
     for part in (*module.functions, *module.global_variables):

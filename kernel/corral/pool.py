@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
+from msgspec.structs import replace
+
 from corral.config import keep_alive_seconds
 from corral.errors import Busy, CorralError, OutOfMemory, Unsupported
 from corral.log import get_logger
@@ -176,14 +178,9 @@ class ModelPool:
             raise
 
     def _runner_settings(self) -> RunnerSettings:
-        settings = self.settings
-        return RunnerSettings(
-            n_parallel=settings.num_parallel,
-            kv_type_k=settings.kv_cache_type,
-            kv_type_v=settings.kv_cache_type_v or settings.kv_cache_type,
-            max_queue=settings.max_queue,
-            isolation=settings.isolation,
-        )
+        s = self.settings
+        n, most, k, v = s.num_parallel, s.max_queue, s.kv_cache_type, s.kv_cache_type_v or s.kv_cache_type
+        return RunnerSettings(n_parallel=n, kv_type_k=k, kv_type_v=v, max_queue=most, isolation=s.isolation)
 
     async def _make_room(self) -> None:
         """Evict until one more model may be loaded."""
@@ -243,6 +240,7 @@ class ModelPool:
             stats = resident.runner.stats() if resident.runner else None
             size, room = (stats.weights_bytes + stats.kv_bytes, stats.kv_tokens) if stats else (0, 0)
             context = min(resident.num_ctx or room, room)
+            activity = {"active": stats.active, "queued": stats.queued, **stats.totals.facts} if stats else {}
             row = LoadedModel(model=resident.model, size_bytes=size, context_length=context, expires_at=expires_at)
-            rows.append(row)
+            rows.append(replace(row, activity=activity))
         return sorted(rows, key=lambda row: -row.expires_at)

@@ -106,7 +106,7 @@ class EmbedJob(Value, frozen=True):
 
 
 class RunnerStats(Value, frozen=True):
-    """A snapshot.  Bytes, tokens, counts."""
+    """A snapshot.  Bytes, tokens, counts; `totals` is what finished generations cost, all together."""
 
     weights_bytes: int = 0
     kv_bytes: int = 0
@@ -114,6 +114,7 @@ class RunnerStats(Value, frozen=True):
     kv_tokens_used: int = 0
     active: int = 0
     queued: int = 0
+    totals: types.Usage = types.Usage()
 
 
 class Runner(Protocol):

@@ -301,9 +301,13 @@ class Rendered(Value, frozen=True):
 
 
 class LoadedModel(Value, frozen=True):
-    """A row of `ps`.  `expires_at` is seconds since the epoch, inf when the model never expires."""
+    """A row of `ps`.  `expires_at` is seconds since the epoch, inf when the model never expires.
+
+    `activity`: requests running and queued, and what finished ones cost in all (counts, times in ms).
+    """
 
     model: StoredModel
     size_bytes: int
     context_length: int
     expires_at: float
+    activity: JSONObject = {}

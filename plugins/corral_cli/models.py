@@ -56,6 +56,26 @@ def ps_table(answer: JSONObject, prefix: str, now: datetime) -> str:
     return table(("NAME", "ID", "SIZE", "PROCESSOR", "CONTEXT", "UNTIL"), rows)
 
 
+def activity_table(answer: JSONObject, prefix: str) -> str:
+    """What the loaded models are doing, and what their finished requests cost in all."""
+    from corral_cli.tables import table
+
+    def row(model: JSONObject) -> tuple[str, ...]:
+        done = model.get("activity") or {}
+
+        def took(name: str) -> str:
+            return f"{done.get(name, 0) / 1e3:.1f} s"
+
+        counts = ("active", "queued", "prompt_tokens", "cached_tokens", "eval_tokens")
+        guesses = f"{done.get('accepted_tokens', 0)} of {done.get('drafted_tokens', 0)}"
+        times = map(took, ("queue_ms", "prompt_ms", "eval_ms"))
+        return (model["name"], *(str(done.get(name, 0)) for name in counts), guesses, *times)
+
+    rows = [row(model) for model in answer["models"] or () if model["name"].startswith(prefix)]
+    header = ("NAME", "ACTIVE", "QUEUED", "PROMPT", "CACHED", "GENERATED", "GUESSED", "QUEUE", "PREFILL", "DECODE")
+    return table(header, rows)
+
+
 def processor(size: int, size_vram: int) -> str:
     """Where a model runs, from its bytes in all and on the GPU."""
     if size_vram == 0:
@@ -94,11 +114,15 @@ class ListLoaded(ClientCommand):
         """Words after the first are ignored, as in the reference."""
         super().configure(parser)
         parser.add_argument("prefix", nargs="*", metavar="PREFIX", help="show only names that begin so")
+        switch(parser, "--verbose", help="show requests, tokens and times as well")
 
     async def talk(self, client: "Client", args: argparse.Namespace) -> None:
-        """Print the table."""
+        """Print the table, and with `--verbose` a second one."""
         prefix = args.prefix[0] if args.prefix else ""
-        print(ps_table(await client.get("/api/ps"), prefix, datetime.now(UTC)), end="")
+        answer = await client.get("/api/ps?verbose=1" if args.verbose else "/api/ps")
+        print(ps_table(answer, prefix, datetime.now(UTC)), end="")
+        if args.verbose:
+            print("\n" + activity_table(answer, prefix), end="")
 
 
 class Show(ClientCommand):

@@ -47,8 +47,13 @@ class ProcessRunner:
         context = multiprocessing.get_context("spawn")
         process = context.Process(target=child_main, args=(config, parts, path, settings, theirs), daemon=True)
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(None, process.start)
-        theirs.close()
+        try:
+            await loop.run_in_executor(None, process.start)
+        except Exception as err:  # what a plugin offers may be impossible to send
+            ours.close()
+            raise CorralError(f"a runner's process cannot be started: {err}; `isolation` may be set to thread") from err
+        finally:
+            theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
         runner = cls(process, reader, writer)
         try:

@@ -152,6 +152,7 @@ class ThreadRunner:
             kv_tokens_used=scheduler.n_used_tokens,
             active=len(scheduler.active) + len(self._embeds),
             queued=len(scheduler.waiting) + len(self._inbox),
+            totals=scheduler.totals,
         )
 
     async def close(self) -> None:

@@ -5,9 +5,11 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
-from corral import Busy, CorralError, OutOfMemory
+from corral import Busy, CorralError, DoneEvent, OutOfMemory, Usage
 from corral_engine.batching import Feed, make_batch, share_between
 from corral_engine.fairness import Ledger
 from corral_engine.kv_cache import PagePool
@@ -58,6 +60,7 @@ class Scheduler:
         self._rows_per_s = 0.0
         self._price = Price()
         self._ledger = Ledger()
+        self.totals = Usage()  # of every sequence that finished
         self._most_rows = settings.prefill_chunk
 
     # --- what the runner calls ------------------------------------------------------------------------------------
@@ -125,6 +128,9 @@ class Scheduler:
 
     def _drop_finished(self) -> None:
         if any(sequence.finished for sequence in self.active):
+            for sequence in self.active:
+                if sequence.finished and sequence.cost is not None:
+                    self.totals = _sum(self.totals, sequence.cost)
             self.active = [sequence for sequence in self.active if not sequence.finished]
             self._somebody_left()
 
@@ -254,3 +260,9 @@ class Scheduler:
         sequence.prefilled(len(plan.tokens), rows if sequence.job.prompt_logprobs else rows[:0])
         if is_last:
             sequence.decoded((), rows[-1:])
+
+
+def _sum(totals: Usage, done: DoneEvent) -> Usage:
+    """What another generation adds."""
+    costs = {name: value for name, value in msgspec.structs.asdict(done).items() if name != "reason"}
+    return replace(totals, **{name: getattr(totals, name) + value for name, value in costs.items()})

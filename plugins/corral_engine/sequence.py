@@ -60,6 +60,7 @@ class Sequence:
         self.cache: SequenceCache | None = None
         self.cancelled = False
         self.finished = False
+        self.cost: DoneEvent | None = None  # once it has finished, cancelled ones included
         self.read_at = 0.0  # the scheduler's clock when its outbox was last seen with room
         self.arrived_ns = clock()
         self.started_ns = 0
@@ -226,19 +227,18 @@ class Sequence:
         now = self.clock()
         started = self.started_ns or now
         first = self.first_token_ns or now
-        self._end(
-            DoneEvent(
-                reason=reason,
-                prompt_tokens=self.n_prompt,
-                cached_tokens=self.n_cached,
-                eval_tokens=self.n_generated,
-                queue_ns=started - self.arrived_ns,
-                prompt_ns=first - started,
-                eval_ns=now - first,
-                drafted_tokens=self.n_drafted,
-                accepted_tokens=self.n_accepted,
-            )
+        self.cost = DoneEvent(
+            reason=reason,
+            prompt_tokens=self.n_prompt,
+            cached_tokens=self.n_cached,
+            eval_tokens=self.n_generated,
+            queue_ns=started - self.arrived_ns,
+            prompt_ns=first - started,
+            eval_ns=now - first,
+            drafted_tokens=self.n_drafted,
+            accepted_tokens=self.n_accepted,
         )
+        self._end(self.cost)
 
     def fail(self, error: CorralError) -> None:
         """Tell what went wrong and let go of the cache."""

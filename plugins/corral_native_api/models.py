@@ -6,7 +6,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from corral import BadRequest, CorralError, ModelNotFound, ModelRef, StoredModel
+from corral import BadRequest, CorralError, JSONObject, ModelNotFound, ModelRef, StoredModel
 from corral.kernel import Kernel
 from corral.server import KERNEL
 from corral_native_api.bodies import CopyBody, Named
@@ -41,6 +41,7 @@ class LoadedRow(Wire, frozen=True):
     expires_at: str
     size_vram: int
     context_length: int
+    activity: JSONObject | UnsetType = UNSET  # Corral's own, on request only
 
 
 class Models(Wire, frozen=True):
@@ -94,7 +95,8 @@ async def _row(kernel: Kernel, model: StoredModel) -> ModelRow:
 
 
 async def ps(request: web.Request) -> web.Response:
-    """GET /api/ps: the longest remaining life first."""
+    """GET /api/ps: the longest remaining life first.  `?verbose=1` adds what each model is doing and has done."""
+    verbose = request.query.get("verbose", "") not in ("", "0", "false")
     rows = [
         LoadedRow(
             name=loaded.model.ref.name,
@@ -105,6 +107,7 @@ async def ps(request: web.Request) -> web.Response:
             expires_at=moment(loaded.expires_at),
             size_vram=0,
             context_length=loaded.context_length,
+            activity=loaded.activity if verbose else UNSET,
         )
         for loaded in request.app[KERNEL].pool.loaded()
     ]

@@ -39,7 +39,7 @@ def kinds(*, llama_cpp_patterns: bool) -> Iterable[TokenizerKind]:
     yield Kind("gpt2", partial(_byte_level, llama_cpp_patterns=llama_cpp_patterns))
     yield Kind("gemma4", _lines)
     yield Kind("llama", _sentencepiece)
-    yield Kind("bert", lambda vocab: _wordpiece(vocab, as_llama_cpp=llama_cpp_patterns))
+    yield Kind("bert", partial(_wordpiece, as_llama_cpp=llama_cpp_patterns))
     yield Kind("t5", _unigram)
     yield Kind("none", _no_vocabulary)
 

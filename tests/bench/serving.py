@@ -275,11 +275,15 @@ class Best:
 
     def more(self, name: str, value: float) -> None:
         """Keep the larger."""
-        self.values[name] = max(value, self.values.get(name, 0.0))
+        self._keep(name, value, max(value, self.values.get(name, 0.0)))
 
     def less(self, name: str, value: float) -> None:
         """Keep the smaller."""
-        self.values[name] = min(value, self.values.get(name, math.inf))
+        self._keep(name, value, min(value, self.values.get(name, math.inf)))
+
+    def _keep(self, name: str, value: float, best: float) -> None:
+        print(f"{name}: {value:.3f}", file=sys.stderr, flush=True)
+        self.values[name] = best
 
     def __getitem__(self, name: str) -> float:
         return self.values.get(name, math.nan)

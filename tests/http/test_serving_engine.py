@@ -109,12 +109,12 @@ async def test_company_leavers_and_contexts_change_nobodys_text(serve, isolation
 async def test_the_queue_of_a_loaded_model_has_an_end(serve):
     async with serve(num_parallel=1, max_queue=2) as (client, kernel):
         await ask(client, "first")
-        held = [asyncio.create_task(ask(client, prompt, n=150)) for prompt in PROMPTS[:3]]
+        held = [asyncio.create_task(ask(client, prompt, n=60)) for prompt in PROMPTS[:3]]
         await until(lambda: stats(kernel).active + stats(kernel).queued == 3)
         (refused,) = await ask(client, "one too many")
         assert refused["status"] == 503
         assert refused["error"] == "server busy, please try again.  maximum pending requests exceeded"
-        assert [lines[-1]["eval_count"] for lines in await asyncio.gather(*held)] == [150] * 3
+        assert [lines[-1]["eval_count"] for lines in await asyncio.gather(*held)] == [60] * 3
 
 
 async def test_the_second_turn_evaluates_only_what_is_new(serve):
@@ -127,6 +127,24 @@ async def test_the_second_turn_evaluates_only_what_is_new(serve):
         assert second[-1]["prompt_eval_count"] == line["prompt_tokens"]
         assert line["cached_tokens"] == first[-1]["prompt_eval_count"] + first[-1]["eval_count"] - 1
         assert line["cached_tokens"] < line["prompt_tokens"]
+
+
+@pytest.mark.parametrize("isolation", ["thread", "process"])
+async def test_ps_tells_what_a_model_does_and_did(serve, isolation):
+    async with serve(isolation=isolation, num_parallel=1) as (client, kernel):
+        whole = [await ask(client, prompt) for prompt in (PROMPTS[0], PROMPTS[0])]
+        held = [asyncio.create_task(ask(client, prompt, n=60)) for prompt in PROMPTS[1:3]]
+        await until(lambda: stats(kernel).active == stats(kernel).queued == 1)
+        (row,) = (await (await client.get("/api/ps?verbose=1")).json())["models"]
+        done = row["activity"]
+        assert (done["active"], done["queued"]) == (1, 1)
+        assert done["prompt_tokens"] == sum(lines[-1]["prompt_eval_count"] for lines in whole)
+        assert done["eval_tokens"] == 24
+        assert done["cached_tokens"] == whole[0][-1]["prompt_eval_count"] - 1
+        assert {"queue_ms", "prompt_ms", "eval_ms"} <= done.keys()
+        (plain,) = (await (await client.get("/api/ps")).json())["models"]
+        assert "activity" not in plain
+        await asyncio.gather(*held)
 
 
 async def test_a_killed_process_fails_its_own_requests_and_the_next_starts_another(serve):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from corral import FormatError, OutOfMemory, RunnerDied, RunnerSettings, Weights
+from corral import CorralError, FormatError, OutOfMemory, RunnerDied, RunnerSettings, Weights
 from corral.testing.engine_contract import RunnerContract, collect, tokens_of
 from corral_engine.engine import CorralEngine, Parts
 from corral_engine.plugin import EngineConfig
@@ -55,6 +55,27 @@ async def test_errors_of_the_load_keep_their_class(write: Callable[..., Weights]
         await engine_of().open(write("llama", keys={"rope.freq_base": -1.0}), PROCESS)
     with pytest.raises(OutOfMemory):
         await engine_of(memory_bytes=1 << 20).open(write("llama"), PROCESS)
+
+
+def test_what_plugins_offer_can_be_sent_to_another_process() -> None:
+    import pickle
+
+    from corral.config import Config
+    from corral.kernel import Kernel
+
+    kernel = Kernel(Config())
+    kernel.plugins.require()
+    hook = kernel.plugins.manager.hook
+    for offered in (*hook.corral_engine_architectures(), *hook.corral_engine_constraints()):
+        pickle.dumps(tuple(offered))
+    pickle.dumps((tuple(kernel.loaders.values()), tuple(kernel.tokenizers.values())))
+
+
+async def test_what_cannot_be_sent_is_a_clear_error(write: Callable[..., Weights]) -> None:
+    parts = Parts(loaders=(GgufLoader(),), tokenizers=(lambda: None,))  # type: ignore[arg-type]
+    engine = CorralEngine(EngineConfig(kernels="numpy"), lambda: parts)
+    with pytest.raises(CorralError, match="a runner's process cannot be started"):
+        await engine.open(write("llama"), PROCESS)
 
 
 class TestProcessRunner(RunnerContract):

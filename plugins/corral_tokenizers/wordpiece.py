@@ -1,8 +1,8 @@
 """WordPiece ("bert"): words by white space, punctuation and ideographs, then the longest tokens from the left.
 
-This runs here and not in the `tokenizers` library, whose search is quadratic in the length of a word.  Text is normalised
-as the models were trained (all base characters stay) or, if asked for, as llama.cpp does it: one base character for each,
-so that Hangul syllables lose their ends, and every kind of mark is dropped.
+This runs here and not in the `tokenizers` library, whose search is quadratic in the length of a word.  Text is
+normalised as the models were trained (all base characters stay) or, if asked for, as llama.cpp does it: one base
+character for each, so that Hangul syllables lose their ends, and every kind of mark is dropped.
 """
 
 import re

@@ -66,19 +66,21 @@ class ActiveConstraint:
         return self.state.count_valid(token_ids) if self._part is _Part.ANSWER else len(token_ids)
 
     def masked(self, logits: Float32) -> Float32:
-        """A copy of `logits` with only what is allowed."""
+        """A copy of `logits` with only what is allowed.
+
+        At the beginning that is the answer: a model that wanted to think would have begun to, for that was allowed.
+        While it thinks only an end is ever refused (or one that is not clean): then thinking ends instead.
+        """
         copy = np.array(logits, dtype=np.float32)
         every = range(min(len(copy), len(self.texts.token_bytes)))
         if self._part is _Part.THINKING:
-            copy[[token_id for token_id in every if not self._may_think(token_id)]] = -np.inf
+            rest = self._rest_of_closing()
+            closes = [token_id for token_id in every if self._closes(self.texts.spelling(token_id), rest)]
+            copy[:] = -np.inf
+            copy[closes] = logits[closes]
             return copy
-        if self._part is _Part.BEGINNING:
-            opens = [token_id for token_id in every if self._may_open(token_id)]
-            if self._seen.strip():
-                copy[:] = -np.inf
-            else:
-                self._mask(copy, logits)
-            copy[opens] = logits[opens]
+        if self._part is _Part.BEGINNING and self._seen.strip():
+            copy[[token_id for token_id in every if not self._may_open(token_id)]] = -np.inf
             return copy
         self._mask(copy, logits)
         return copy
@@ -125,6 +127,14 @@ class ActiveConstraint:
             return not self._must_answer
         _, closed, rest = (self._seen + self.texts.spelling(token_id)).partition(self._closing)
         return not closed or not rest.strip()
+
+    def _rest_of_closing(self) -> bytes:
+        """What is still to come of the closing tag."""
+        begun = (size for size in range(len(self._closing) - 1, 0, -1) if self._seen.endswith(self._closing[:size]))
+        return self._closing[next(begun, 0) :]
+
+    def _closes(self, text: bytes, rest: bytes) -> bool:
+        return bool(text) and (rest.startswith(text) or (text.startswith(rest) and not text[len(rest) :].strip()))
 
     def _is_blank(self, token_id: int) -> bool:
         text = self.texts.token_bytes[token_id]

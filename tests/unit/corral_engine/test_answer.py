@@ -12,6 +12,7 @@ WORDS = (
     "<think>", "</think>", "<th", "ink>", "hm", "\n", " ", "</th", "ink>{", "ink>\n", "{", "}", "<end>", "ok", "\n\n",
 )  # fmt: skip
 END = WORDS.index("<end>")
+BLANKS = {"\n", " ", "\n\n"}
 CONTROL = ("<think>", "<end>")
 
 
@@ -74,14 +75,16 @@ def follow(one: ActiveConstraint, *words: str) -> set[str]:
         one.accept(WORDS.index(word))
     logits = np.zeros(len(WORDS), np.float32)
     masked = {word for word, logit in zip(WORDS, one.masked(logits), strict=True) if np.isfinite(logit)}
+    if one._part.name == "THINKING":
+        return {word for number, word in enumerate(WORDS) if one.allows(number)}
     asked = {word for number, word in enumerate(WORDS) if one.allows(number)}
-    assert masked <= asked <= masked | {"\n", " ", "\n\n"}
+    assert masked <= asked <= masked | {"<think>", "<th", *BLANKS}
+    assert masked
     assert not logits.any()
     return asked
 
 
 THINKS = {*WORDS} - {"<end>"}
-BLANKS = {"\n", " ", "\n\n"}
 
 
 def test_without_thinking_it_is_in_force_at_once() -> None:
@@ -123,6 +126,19 @@ def test_no_token_holds_the_end_of_thinking_and_the_beginning_of_the_answer() ->
 def test_the_answer_must_come_unless_tools_may_be_called_instead() -> None:
     assert "<end>" not in follow(constraint(opens=""), "hm")
     assert "<end>" in follow(constraint(opens="", must_answer=False), "hm")
+
+
+@pytest.mark.parametrize(
+    ("words", "closes"),
+    [(["hm"], {"</think>", "</th"}), (["hm", "</th"], {"ink>", "ink>\n"}), (["</th", "hm"], {"</think>", "</th"})],
+)
+def test_a_model_that_would_end_while_it_thinks_comes_to_the_answer(words: list[str], closes: set[str]) -> None:
+    one = constraint(opens="")
+    for word in words:
+        one.accept(WORDS.index(word))
+    assert not one.allows(END)
+    masked = one.masked(np.zeros(len(WORDS), np.float32))
+    assert {WORDS[token] for token in np.flatnonzero(np.isfinite(masked))} == closes
 
 
 def test_guesses_are_checked_in_the_answer_only() -> None:

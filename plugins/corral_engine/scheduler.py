@@ -19,6 +19,7 @@ from corral_engine.speculation import Price
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 MIN_CHUNK = 32
+SCORED_ROWS = 64  # rows of a prompt whose logits are kept at once: each is as long as the vocabulary
 _SMOOTHING = 0.3  # weight of the latest step in the measured speed
 
 
@@ -198,10 +199,13 @@ class Scheduler:
         return Plan(sequence, [sequence.tokens[-1], *drafts], len(drafts), 1 + len(drafts))
 
     def _plan_prefill(self, sequence: Sequence, share: int) -> Plan | None:
+        scores_prompt = sequence.job.prompt_logprobs and sequence.n_generated == 0
+        if scores_prompt:
+            share = min(share, SCORED_ROWS)
         if not self._make_room(sequence, sequence.n_done + share):
             return None
         tokens = sequence.tokens[sequence.n_done : sequence.n_done + share]
-        if sequence.job.prompt_logprobs and sequence.n_generated == 0:
+        if scores_prompt:
             return Plan(sequence, tokens, 0, len(tokens))
         return Plan(sequence, tokens, 0, 1 if share == sequence.n_pending else 0)
 

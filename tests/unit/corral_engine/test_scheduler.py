@@ -12,6 +12,7 @@ from corral import Busy, CorralError, DoneEvent, Job, Options, OutOfMemory, Pref
 from corral_engine.batching import share_between, share_out
 from corral_engine.fairness import Ledger
 from corral_engine.program import Batch
+from corral_engine.scheduler import SCORED_ROWS
 from corral_engine.scores import score
 
 GREEDY = Options(temperature=0.0)
@@ -334,7 +335,14 @@ def test_without_shift_the_end_is_length(bench: MakeBench) -> None:
 
 
 def test_scores_of_the_prompt_are_those_of_its_logits(bench: MakeBench) -> None:
-    made = bench(prefill_chunk=32)
+    made = bench(prefill_chunk=80)
+    run = made.model.executor.run
+
+    def watched(batch: Batch, *, hidden: bool = False) -> NDArray[np.float32]:
+        assert len(batch.output_rows) <= SCORED_ROWS
+        return run(batch, hidden=hidden)
+
+    made.scheduler.executor.run = watched  # type: ignore[method-assign]
     prompt = tuple(range(3, 93))
     job = Job(token_ids=prompt, options=GREEDY, max_tokens=1, num_ctx=128, prompt_logprobs=True, n_logprobs=2)
     (first,) = made.run(job)

@@ -5,6 +5,7 @@ import contextlib
 import threading
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 
 from corral import CorralError, DoneEvent, EmbedJob, Event, Job, RunnerDied, RunnerStats
 from corral.log import get_logger
@@ -17,6 +18,7 @@ Item = Event | CorralError
 
 MAILBOX_SIZE = 64  # events a reader may be behind before its sequence pauses
 _LOOK_AGAIN_S = 1.0
+_MAX_COMPILING = 2  # constraints at once
 _DIED = (
     "model runner has unexpectedly stopped, this may be due to resource limitations or an internal error, "
     "check the server's log for details"
@@ -87,6 +89,8 @@ class ThreadRunner:
         self._wanted = False
         self._closing = False
         self._dead: str | None = None
+        # Compiling may be slow: it must not take the threads that all other requests need.
+        self._compiling = ThreadPoolExecutor(_MAX_COMPILING, thread_name_prefix=f"constraints {model.name}")
         self._thread = threading.Thread(target=self._run, name=f"runner {model.name}", daemon=True)
         self._thread.start()
 
@@ -102,7 +106,8 @@ class ThreadRunner:
         self.scheduler.check_queue(len(self._inbox))
         loop = asyncio.get_running_loop()
         mailbox = Mailbox(loop, self._wake)
-        sequence = await loop.run_in_executor(None, self.model.sequence, job, mailbox)
+        threads = None if job.constraint is None else self._compiling
+        sequence = await loop.run_in_executor(threads, self.model.sequence, job, mailbox)
         self._enqueue(sequence)
         try:
             while True:
@@ -159,6 +164,7 @@ class ThreadRunner:
         """End every generation with "shutdown", stop the thread, give the memory back."""
         self._closing = True
         self._wake()
+        self._compiling.shutdown(wait=False)  # what is being compiled finds that nobody runs it
         await asyncio.get_running_loop().run_in_executor(None, self._thread.join)
 
     def _require_alive(self) -> None:

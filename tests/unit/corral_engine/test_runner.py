@@ -7,9 +7,20 @@ from typing import Any
 
 import pytest
 
-from corral import ContextOverflow, EmbedJob, Job, RunnerDied, RunnerSettings, Unsupported, Weights
+from corral import (
+    BadRequest,
+    Constraint,
+    ContextOverflow,
+    EmbedJob,
+    Job,
+    RunnerDied,
+    RunnerSettings,
+    Unsupported,
+    Weights,
+)
 from corral.testing.engine_contract import GREEDY, RunnerContract, collect, tokens_of
-from corral_engine.engine import CorralEngine
+from corral_engine.constraints import ConstraintState
+from corral_engine.engine import CorralEngine, Parts
 from corral_engine.plugin import EngineConfig
 from corral_engine.runner import ThreadRunner
 
@@ -91,4 +102,28 @@ async def test_a_slow_reader_holds_up_nobody(write: Callable[..., Weights]) -> N
     rest = [event async for event in slow]
     assert tokens_of([first, *rest]) == tokens_of(quick)
     assert len(tokens_of(quick)) == 200
+    await runner.close()
+
+
+async def test_constraints_that_compile_slowly_hold_up_nobody_else(write: Callable[..., Weights]) -> None:
+    release = threading.Event()
+
+    class Slow:
+        kinds = frozenset({"slow"})
+
+        def compile(self, constraint: Constraint, vocabulary: object) -> ConstraintState:
+            release.wait(20)
+            raise BadRequest("too slow")
+
+    engine = CorralEngine(EngineConfig(kernels="numpy"), lambda: Parts(compilers=(Slow(),)))
+    runner = await engine.open(write("llama"), RunnerSettings(n_parallel=2))
+    slow = Job(token_ids=(3, 4), constraint=Constraint(kind="slow"))
+    waiting = [asyncio.ensure_future(collect(runner, slow)) for _ in range(50)]
+    await asyncio.sleep(0)
+    plain = Job(token_ids=(3, 4), options=GREEDY, max_tokens=3)
+    assert len(tokens_of(await asyncio.wait_for(collect(runner, plain), 10))) == 3
+    assert not any(task.done() for task in waiting)
+    release.set()
+    results = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(result) for result in results} == {BadRequest}
     await runner.close()

@@ -68,33 +68,29 @@ class Scaling:
         self._factor = mlx.number("scale") if mlx.has("scale") else None
         self.alpha = mlx.number("alpha") if mlx.has("alpha") else config.number("lora_alpha", "alpha", default=0.0)
         self._rank_stabilized = config.flag("use_rslora")
-        self._patterns = config.child("alpha_pattern")
+        patterns = config.child("alpha_pattern")
+        self._alphas = [(end, patterns.number(key)) for key in patterns.values for end in _endings(config, key)]
         if self._factor is None and not self.alpha > 0:
             raise FormatError(f"{config.file}: 'lora_alpha' must be a number above 0")
         self.alpha = self.alpha or 1.0
 
     def of(self, module: str, rank: int) -> float:
-        """Raises FormatError for an alpha that is no number."""
+        """PEFT's rule: a pattern is a module's path or an end of it, and the first that fits counts."""
         if self._factor is not None:
             return self._factor
-        alpha = self.alpha
-        for pattern in self._patterns.values:
-            if _matches(pattern, module):
-                alpha = self._patterns.number(pattern)
-                break
-        return alpha / (math.sqrt(rank) if self._rank_stabilized else rank)
+        fitting = (alpha for end, alpha in self._alphas if f".{module}".endswith(f".{end}"))
+        return next(fitting, self.alpha) / (math.sqrt(rank) if self._rank_stabilized else rank)
 
 
-def _matches(pattern: str, module: str) -> bool:
-    """PEFT's rule: the pattern is the module's path or an end of it.
+def _endings(config: Fields, pattern: str) -> list[str]:
+    """A pattern as the ends of paths it stands for.  Patterns come from outside, so they are never run.
 
-    Patterns come from outside, so only the dots and alternatives that occur in practice have their meaning.
+    Raises Unsupported for a regular expression of more than dots and alternatives.
     """
-    try:
-        plain = re.sub(r"\\?\.", ".", pattern.removeprefix("^").removesuffix("$"))
-        return any(module == end or module.endswith(f".{end}") for end in plain.split("|"))
-    except re.error:
-        return False
+    endings = [part.removeprefix("^").removesuffix("$").replace("\\.", ".") for part in pattern.split("|")]
+    if any(re.search(r"[][\\*+?(){}^$]", ending) for ending in endings):
+        raise Unsupported(f"{config.file}: {pattern!r:.80} in alpha_pattern: only names of modules can be read")
+    return endings
 
 
 def convert_adapter(

@@ -4,10 +4,10 @@
     python tests/bench/convert_parity.py --official CHECKOUT/convert_hf_to_gguf.py --python PYTHON_WITH_TORCH \
         tests/fixtures/checkpoints/* [MORE_FOLDERS] [--write tests/bench/results/convert_parity.md]
 
-The official program runs as it is, but for one thing: made-up vocabularies are not in its table of known ones, so it is
-told which pre-tokenizer to write.  Greedy text: llama.cpp runs our file, this engine too, 48 tokens from fixed ids (for
-encoders: the cosine of the embeddings).  The weights are widened to F32 for that, keys and values are F32, so what is
-left is the order of sums; where the texts part, the gap between the two candidates is given in σ of the logits.
+The official program runs as it is, but for one thing: made-up vocabularies are not in its table of known ones, so it
+is told which pre-tokenizer to write.  Greedy text: llama.cpp runs our file, this engine too, up to 48 tokens from fixed
+ids (for encoders: the cosine of the embeddings).  The weights are widened to F32 for that, keys and values are F32, so
+what is left is the order of sums; where the texts part, the gap between the two candidates is given in σ of the logits.
 """
 
 import argparse
@@ -116,8 +116,6 @@ async def answers(path: Path, weights: Weights) -> str:
     """What llama.cpp and this engine make of our file."""
     kernel = Kernel(Config())
     kernel.plugins.require()
-    vocab = weights.vocab()
-    eog = sorted(kernel.tokenizers[vocab.model].build(vocab).eog_ids)
     wide = path.with_name("wide.gguf")
     async with kernel.live():
         kernel.service("corral_file_quantizer").quantize(weights, wide, "F32")
@@ -129,15 +127,14 @@ async def answers(path: Path, weights: Weights) -> str:
             return await _embeddings(wide, runner)
         kinds = dict.fromkeys(("cache_type_k", "cache_type_v"), xllamacpp.ggml_type.GGML_TYPE_F32)
         peer = Peer(wide, num_ctx=min(weights.info.context_length, 256), **kinds, **flash_attention_off())
-        mine = await greedy(runner, IDS, N_TOKENS, eog)
-        reply = [token for token in peer.complete(IDS, n_predict=N_TOKENS)["tokens"] if token not in eog]
+        reply = peer.complete(IDS, n_predict=N_TOKENS)["tokens"]  # up to what ends an answer there
+        mine = (await greedy(runner, IDS, N_TOKENS, []))[: len(reply)]
         if mine == reply:
             return f"equal, {len(mine)} tokens"
         common = in_common(mine, reply)
         scores = best(peer, IDS + reply[:common])
-        a, b = ((answer[common : common + 1] or eog)[0] for answer in (mine, reply))
-        gap = abs(scores.get(a, -99.0) - scores.get(b, -99.0)) / sigma(scores)
-        return f"equal for {common} of {N_TOKENS} tokens, then {gap:.4f} σ apart"
+        gap = abs(scores.get(mine[common], -99.0) - scores[reply[common]]) / sigma(scores)
+        return f"equal for {common} of {len(reply)} tokens, then {gap:.4f} σ apart"
     finally:
         await runner.close()
         widened.close()

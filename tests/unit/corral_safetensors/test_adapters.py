@@ -72,6 +72,8 @@ def product(files: Files, module: str) -> Float32:
         ({"alpha_pattern": {"up_proj": 10}}, 5.0),
         ({"alpha_pattern": {"layers.1.mlp.up_proj": 10}, "use_rslora": True}, 10 / math.sqrt(2)),
         ({"alpha_pattern": {"p_proj": 10, "layers.0.mlp.up_proj": 20}}, 3.0),
+        ({"alpha_pattern": {r"^model\.layers\.1\.mlp\.up_proj$|down_proj": 10}}, 5.0),
+        ({"alpha_pattern": {"up_proj": 10, "mlp.up_proj": 20}}, 5.0),  # the first that fits
         ({"rank_pattern": {"up_proj": 7}}, 3.0),  # the tensors say how large the rank is
     ],
 )
@@ -163,6 +165,7 @@ def test_adapters_for_another_base_are_refused(
         ({"peft_type": "IA3"}, "adapters of type 'IA3'"),
         ({"use_dora": True}, "DoRA adapters cannot be converted"),
         ({"fan_in_fan_out": True}, "transposed layers"),
+        ({"alpha_pattern": {"(a+)+b": 1}}, "only names of modules can be read"),
     ],
 )
 def test_other_kinds_are_refused(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings as bounds, strategies as st
+from hypothesis import HealthCheck, Phase, example, given, settings as bounds, strategies as st
 
 import corral_anthropic_api.plugin
 import corral_native_api.plugin
@@ -27,6 +27,9 @@ TEMPLATE = """{{ if .Tools }}{{ range .Tools }}{{ .Function }}{{ end }}{{ end }}
 {{- range .ToolCalls }}<tool_call>{"name": "{{ .Function.Name }}", "arguments": {{ .Function.Arguments }}}</tool_call>
 {{- end }}
 {{ end }}[assistant]"""
+TAGGED = TEMPLATE.replace("{{- range .ToolCalls }}", "{{- if .ToolCalls }}{{ range .ToolCalls }}").replace(
+    "</tool_call>\n{{- end }}", "</tool_call>\n{{- end }}{{ end }}"
+)
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
 STOP = "|STOP|"
 CALL = '{"name": "weather", "arguments": {"city": "%s"}}'
@@ -224,19 +227,23 @@ def spoken(fragments: Sequence[str]) -> str:
     deadline=None,
     derandomize=True,
     database=None,
-    phases=[Phase.generate, Phase.shrink],
+    phases=[Phase.explicit, Phase.generate, Phase.shrink],
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 @given(
     fragments=st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=6),
     asked=st.builds(Asked, st.booleans(), st.booleans(), st.booleans()),
+    model=st.sampled_from(["by-brackets", "by-tags"]),
 )
-async def test_every_token_is_delivered_or_explained(client, kernel, doubles, dialect, fragments, asked):
+@example(fragments=[CALL, FRAGMENTS[10], FRAGMENTS[5]], asked=Asked(True, False, False), model="by-brackets")
+@example(fragments=["%s", FRAGMENTS[10], FRAGMENTS[9]], asked=Asked(True, True, False), model="by-tags")
+async def test_every_token_is_delivered_or_explained(client, kernel, doubles, dialect, fragments, asked, model):
     if not doubles.engine.opened:
-        await add_model(kernel, "m", fake_weights(context_length=100_000), template=TEMPLATE)
+        await add_model(kernel, "by-brackets", fake_weights(context_length=100_000), template=TEMPLATE)
+        await add_model(kernel, "by-tags", fake_weights(context_length=100_000), template=TAGGED)
 
     async def post(path: str, body: Any) -> str:
-        response = await client.post(path, json={"model": "m", **body})
+        response = await client.post(path, json={"model": model, **body})
         text = await response.text()
         assert response.status == 200, text
         return text

@@ -91,7 +91,12 @@ class GenericCalls:
             span = self._objects.advance(self._buffer)
             if span is None:
                 return None
-            if decode_object(self._buffer[span[0] : span[1]]) is not None:
+            value = decode_object(self._buffer[span[0] : span[1]])
+            if value is not None and self._is_of_another(value, span[1]):
+                said, self._buffer = self._buffer[: span[1]], self._buffer[span[1] :]
+                self._objects.restart(0)
+                return [Piece(text=said)]
+            if value is not None:
                 self._object = span
         if self._waiting() and not at_end:
             return None
@@ -113,6 +118,16 @@ class GenericCalls:
         self._count += 1
         call = Piece(tool_calls=(ToolCall(name=name, arguments=arguments, index=self._count - 1),))
         return [Piece(text=words), call] if words else [call]
+
+    def _is_of_another(self, value: JSONObject, end: int) -> bool:
+        """Whether an object calls what was not declared: its arguments are not those of a later name.
+
+        Of tags that are brackets this is asked after the first call only: before it such an object ends the parsing.
+        """
+        if (self.tag in ("{", "[") and not self._count) or not isinstance(value.get("name"), str):
+            return False
+        has_arguments = "arguments" in value or "parameters" in value
+        return has_arguments and not any(name in self._buffer[:end] for name in self.names)
 
     def _around(self, *used: tuple[int, int]) -> str:
         """What stands before the end of a call outside the spans `used` and is more than its punctuation."""

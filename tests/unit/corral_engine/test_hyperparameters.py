@@ -72,6 +72,13 @@ def test_more_tokens_than_embeddings_is_refused(write: Write) -> None:
         load(write("llama", tensors=tensors))
 
 
+def test_weights_of_a_type_that_nobody_decodes_are_named(write: Write) -> None:
+    tensors = tiny_models.MODELS["llama"].tensors()
+    tensors["blk.1.attn_q.weight"] = tensors["blk.1.attn_q.weight"].astype("int32")
+    with pytest.raises(Unsupported, match=r"tensor blk\.1\.attn_q\.weight: weights of type I32"):
+        load(write("llama", tensors=tensors))
+
+
 def test_rope_factors_must_be_numbers(write: Write) -> None:
     tensors = tiny_models.MODELS["llama3"].tensors()
     tensors["rope_freqs.weight"] = tensors["rope_freqs.weight"] * 0

@@ -55,6 +55,21 @@ def test_company_and_threads_change_no_bit(storage: str) -> None:
     assert all((other == bits[0]).all() for other in bits[1:])
 
 
+def test_what_goes_wrong_while_decoding_ends_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out_of_memory(*_: object) -> None:
+        raise MemoryError("no room for 32 rows")
+
+    x, data = products.random_rows(2, 256), products.random_weights("IQ3_S", 32, 256)
+    made = products.Products("IQ3_S", data, x, 32)
+    before = made.run([0, 1])
+    with monkeypatch.context() as patch:
+        patch.setattr("corral_engine.native.decoder.dequantize", out_of_memory)
+        with pytest.raises(MemoryError, match="32 rows"):
+            made.run([0, 1])
+    assert (made.run([0, 1]) == before).all()
+    made.close()
+
+
 @pytest.mark.parametrize("variant", ["portable", "avx2"])
 def test_every_variant_gives_the_same_bits(variant: str, tmp_path: Path) -> None:
     if variant == detect().variant or (variant == "avx2" and detect("").variant != "vnni"):

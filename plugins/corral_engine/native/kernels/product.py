@@ -5,11 +5,13 @@ register holds the eight results; there are no horizontal sums.  A format says h
 and which `Kind` of arithmetic finishes it.  The sums inside a block are exact integers and each result is one float
 accumulator updated block after block, so a result has the same bits whichever kernel computes it:
 
-    one    one token: weights are unpacked on the fly.  It waits for memory, and processors foresee poorly what a block
-           in several planes will need next, so it asks for its weights ahead of time
-    many   several tokens: two groups are unpacked once into a panel in this thread's scratch memory, then multiplied
-    with
+    one    one token: weights are unpacked on the fly
+    few    two to eight tokens: the same, each block of weights for four tokens at a time
+    many   more tokens: two groups are unpacked once into a panel in this thread's scratch memory, then multiplied with
            four tokens at a time
+
+One and few wait for memory, and processors foresee poorly what a block in several planes will need next, so they ask
+for their weights ahead of time.
 """
 
 from collections.abc import Callable
@@ -47,6 +49,7 @@ from corral_engine.native.simd import (
 _WEIGHT, _GROUP_BYTES, _BLOCKS = 8 * Linear.WEIGHT, 8 * Linear.GROUP_BYTES, 8 * Linear.BLOCKS
 _X, _X_STRIDE, _FIRST_ROW = 8 * Linear.X, 8 * Linear.X_STRIDE, 8 * Op.FIRST_ROW
 
+_FEW = 8  # tokens for which unpacking into a panel does not pay
 _AHEAD_BYTES = 8192  # how far before their use weights are asked for: what is read in 400 ns
 
 _SCALE, _OFFSET, _PAIRS, _MINIMA = 256, 288, 320, 352  # in a block of a panel, after the codes
@@ -101,12 +104,25 @@ def _register_dot(kind: Kind) -> Callable[..., Any]:
     return {8: by_eight, 4: by_four, 2: by_two}[steps]
 
 
+def _asker(form: BlockFormat) -> Callable[..., Any]:
+    """Asks for the weights that lie _AHEAD_BYTES after block b of a group."""
+    step = form.facts.packed_bytes * ACTIVATION_BLOCK // form.facts.weights
+    lines = -(-step // CACHE_LINE_BYTES)
+
+    @inline
+    def ask_ahead(base, b):  # type: ignore[no-untyped-def]
+        ahead = base + _AHEAD_BYTES + b * step
+        for line in range(lines):
+            prefetch(ahead + line * CACHE_LINE_BYTES)
+        return 0
+
+    return ask_ahead
+
+
 def one(form: BlockFormat) -> Callable[..., None]:
     """The kernel for one token.  A unit of work is a group of eight outputs."""
     codes, sides, finish = form.codes, form.sides, arithmetic(form.kind).finish
-    register_dot = _register_dot(form.kind)
-    step = form.facts.packed_bytes * ACTIVATION_BLOCK // form.facts.weights
-    lines = -(-step // CACHE_LINE_BYTES)
+    register_dot, ask_ahead = _register_dot(form.kind), _asker(form)
 
     def kernel(op: int, env: int, rows: int, begin: int, end: int, scratch: int) -> None:
         n_blocks = load_i64(op + _BLOCKS)
@@ -117,15 +133,34 @@ def one(form: BlockFormat) -> Callable[..., None]:
             base = load_i64(op + _WEIGHT) + group * load_i64(op + _GROUP_BYTES)
             acc = zero_f32()
             for b in range(n_blocks):
-                ahead = base + _AHEAD_BYTES + b * step
-                for line in range(lines):
-                    prefetch(ahead + line * CACHE_LINE_BYTES)
+                ask_ahead(base, b)
                 scale, offset, pairs, minima = sides(base, b)
                 i = register_dot(codes(base, b), x + b * ACTIVATION_BLOCK, pairs)
                 acc = finish(acc, i, scale, offset, pairs, minima, side + b * SIDE_BYTES)
             write_results(op, row, group, acc, scratch)
 
     return kernel
+
+
+def _one_by_four(form: BlockFormat) -> Callable[..., Any]:
+    """Product of one packed group with four tokens."""
+    codes, sides, finish = form.codes, form.sides, arithmetic(form.kind).finish
+    register_dot, ask_ahead = _register_dot(form.kind), _asker(form)
+
+    @inline
+    def one_by_four(base, x0, x1, x2, x3, n_blocks):  # type: ignore[no-untyped-def]
+        a0 = a1 = a2 = a3 = zero_f32()
+        for b in range(n_blocks):
+            ask_ahead(base, b)
+            scale, offset, pairs, minima = sides(base, b)
+            c, at, side = codes(base, b), b * ACTIVATION_BLOCK, n_blocks * ACTIVATION_BLOCK + b * SIDE_BYTES
+            a0 = finish(a0, register_dot(c, x0 + at, pairs), scale, offset, pairs, minima, x0 + side)
+            a1 = finish(a1, register_dot(c, x1 + at, pairs), scale, offset, pairs, minima, x1 + side)
+            a2 = finish(a2, register_dot(c, x2 + at, pairs), scale, offset, pairs, minima, x2 + side)
+            a3 = finish(a3, register_dot(c, x3 + at, pairs), scale, offset, pairs, minima, x3 + side)
+        return a0, a1, a2, a3
+
+    return one_by_four
 
 
 def _unpack(form: BlockFormat) -> Callable[..., Any]:
@@ -155,8 +190,8 @@ def _unpack(form: BlockFormat) -> Callable[..., Any]:
     return unpack
 
 
-def _tiles(kind: Kind) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Products of a panel of two groups with four tokens, and of one group with one token."""
+def _two_by_four(kind: Kind) -> Callable[..., Any]:
+    """Product of a panel of two groups with four tokens."""
     ops, steps, parts = arithmetic(kind), kind.steps, kind.parts
     start, step, collect, finish = ops.start, ops.step, ops.collect, ops.finish
 
@@ -200,66 +235,51 @@ def _tiles(kind: Kind) -> tuple[Callable[..., Any], Callable[..., Any]]:
             q += PANEL_BLOCK_BYTES
         return a0, a1, a2, a3, b0, b1, b2, b3
 
-    @inline
-    def one_by_one(p, x, n_blocks):  # type: ignore[no-untyped-def]
-        acc = zero_f32()
-        side = x + n_blocks * ACTIVATION_BLOCK
-        for block in range(n_blocks):
-            i, pairs = zero_i32(), load_i32x8(p + _PAIRS)
-            for part in range(parts):
-                sums = start()
-                for register in range(part * steps, (part + 1) * steps):
-                    at = x + block * ACTIVATION_BLOCK + 4 * register
-                    sums = step(sums, load_codes(p + 32 * register), splat_codes(at))
-                i = collect(part, i, sums, pairs)
-            scale, offset, minima = load_f32x8(p + _SCALE), load_f32x8(p + _OFFSET), load_i32x8(p + _MINIMA)
-            acc = finish(acc, i, scale, offset, pairs, minima, side + block * SIDE_BYTES)
-            p += PANEL_BLOCK_BYTES
-        return acc
+    return two_by_four
 
-    return two_by_four, one_by_one
+
+@inline
+def _write_four(op, row, left, group, a0, a1, a2, a3, scratch):  # type: ignore[no-untyped-def]
+    """Write the results of one group for up to four rows, of which `left` are wanted."""
+    write_results(op, row, group, a0, scratch)
+    if left > 1:
+        write_results(op, row + 1, group, a1, scratch)
+    if left > 2:
+        write_results(op, row + 2, group, a2, scratch)
+    if left > 3:
+        write_results(op, row + 3, group, a3, scratch)
+    return 0
 
 
 def many(form: BlockFormat) -> Callable[..., None]:
-    """The kernel for several tokens.  A unit of work is a group of eight outputs, for all rows."""
-    unpack = _unpack(form)
-    two_by_four, one_by_one = _tiles(form.kind)
+    """The kernel for several tokens, few or many.  A unit of work is a group of eight outputs, for all rows."""
+    unpack, two_by_four, one_by_four = _unpack(form), _two_by_four(form.kind), _one_by_four(form)
 
     def kernel(op: int, env: int, rows: int, begin: int, end: int, scratch: int) -> None:
-        n_blocks, stride = load_i64(op + _BLOCKS), load_i64(op + _X_STRIDE)
+        n_blocks, stride, size = load_i64(op + _BLOCKS), load_i64(op + _X_STRIDE), load_i64(op + _GROUP_BYTES)
         first = load_i64(op + _FIRST_ROW)
-        panel_bytes = n_blocks * PANEL_BLOCK_BYTES
+        x_begin, x_last = load_i64(op + _X) + first * stride, load_i64(op + _X) + (first + rows - 1) * stride
         p = scratch + SPARE_BYTES
-        for group in range(begin, end, 2):
-            pair = group + 1 < end
-            base = load_i64(op + _WEIGHT) + group * load_i64(op + _GROUP_BYTES)
-            unpack(base, n_blocks, p)
-            q = p
-            if pair:
-                q = p + panel_bytes
-                unpack(base + load_i64(op + _GROUP_BYTES), n_blocks, q)
-            row, last = first, first + rows
-            while row + 4 <= last:
-                x = load_i64(op + _X) + row * stride
-                a0, a1, a2, a3, b0, b1, b2, b3 = two_by_four(
-                    p, q, x, x + stride, x + 2 * stride, x + 3 * stride, n_blocks
-                )
-                write_results(op, row, group, a0, scratch)
-                write_results(op, row + 1, group, a1, scratch)
-                write_results(op, row + 2, group, a2, scratch)
-                write_results(op, row + 3, group, a3, scratch)
-                if pair:
-                    write_results(op, row, group + 1, b0, scratch)
-                    write_results(op, row + 1, group + 1, b1, scratch)
-                    write_results(op, row + 2, group + 1, b2, scratch)
-                    write_results(op, row + 3, group + 1, b3, scratch)
-                row += 4
-            while row < last:
-                x = load_i64(op + _X) + row * stride
-                write_results(op, row, group, one_by_one(p, x, n_blocks), scratch)
-                if pair:
-                    write_results(op, row, group + 1, one_by_one(q, x, n_blocks), scratch)
-                row += 1
+        q = p + n_blocks * PANEL_BLOCK_BYTES
+        few = rows <= _FEW
+        for group in range(begin, end, 1 if few else 2):
+            pair = not few and group + 1 < end
+            base = load_i64(op + _WEIGHT) + group * size
+            if not few:
+                unpack(base, n_blocks, p)
+                unpack(base + size if pair else base, n_blocks, q)
+            for i in range(0, rows, 4):
+                x = x_begin + i * stride
+                x1, x2, x3 = min(x + stride, x_last), min(x + 2 * stride, x_last), min(x + 3 * stride, x_last)
+                row, left = first + i, rows - i
+                if few:
+                    a0, a1, a2, a3 = one_by_four(base, x, x1, x2, x3, n_blocks)
+                    _write_four(op, row, left, group, a0, a1, a2, a3, scratch)
+                else:
+                    a0, a1, a2, a3, b0, b1, b2, b3 = two_by_four(p, q, x, x1, x2, x3, n_blocks)
+                    _write_four(op, row, left, group, a0, a1, a2, a3, scratch)
+                    if pair:
+                        _write_four(op, row, left, group + 1, b0, b1, b2, b3, scratch)
 
     return kernel
 

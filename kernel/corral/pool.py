@@ -144,7 +144,7 @@ class ModelPool:
                     except OutOfMemory:
                         if not self._evict() and not self._closing:
                             raise
-                        await asyncio.gather(*self._closing, return_exceptions=True)
+                        await asyncio.wait(self._closing)  # which, unlike gather, cancels nothing
             except BaseException:
                 resident.weights.close()
                 raise

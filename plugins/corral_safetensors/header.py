@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import msgspec
+from safetensors import SafetensorError, safe_open
 
 from corral import FormatError
 from corral_safetensors.dtypes import STORED
@@ -63,6 +64,7 @@ def read_header(file: str, path: Path) -> dict[str, StoredTensor]:
     data_start = _LENGTH.size + length
     tensors = [_tensor(file, path, name, entry, data_start, total - data_start) for name, entry in _entries(file, text)]
     _check_layout(file, tensors, data_start, total)
+    _ask_reference(file, path)
     return {tensor.name: tensor for tensor in tensors}
 
 
@@ -111,6 +113,15 @@ def _tensor(file: str, path: Path, name: str, entry: _Entry, data_start: int, da
     if n_bytes != end - begin:
         wrong(f"{list(entry.shape)} of {entry.dtype} takes {n_bytes} bytes, it has {end - begin}")
     return StoredTensor(name, entry.dtype, entry.shape, file, path, data_start + begin, n_bytes)
+
+
+def _ask_reference(file: str, path: Path) -> None:
+    """The format's own reader must accept the file too: it maps it and reads no tensor."""
+    try:
+        with safe_open(path, framework="numpy"):
+            pass
+    except SafetensorError as err:
+        raise FormatError(f"{file}: not a valid safetensors file: {err}") from err
 
 
 def _check_layout(file: str, tensors: list[StoredTensor], data_start: int, total: int) -> None:

@@ -263,7 +263,7 @@ async def test_idle_models_make_room_when_memory_is_short(serve):
 async def test_the_log_line_tells_what_an_answer_cost(serve):
     import structlog
 
-    async with serve() as (client, engine, _):
+    async with serve() as (client, _engine, _kernel):
         with structlog.testing.capture_logs() as lines:
             for stream in (True, False):
                 await (await client.post("/api/generate", json={"model": "a", "prompt": "x", "stream": stream})).read()

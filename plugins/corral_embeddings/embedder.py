@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from corral import AdapterSpec, BadRequest, ContextOverflow, EmbedJob, Tokenizer, Usage
+from corral import AdapterSpec, BadRequest, ContextOverflow, EmbedJob, Tokenizer, Unsupported, Usage
 from corral.options import resolve_options
 from corral_embeddings import EmbedRequest, EmbedResult
 
@@ -25,6 +25,8 @@ class PoolEmbedder:
         pipeline = self.kernel.pipeline
         model = self.kernel.find(request.model)
         description = await pipeline.describe(model)
+        if "rerank" in description.capabilities:
+            raise Unsupported(f'"{request.model}" is a reranker: it scores pairs of texts and gives no embeddings')
         limit = pipeline.context_length(resolve_options(model.parameters, request.overrides), description)
         async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
             load_ns = time.perf_counter_ns() - began

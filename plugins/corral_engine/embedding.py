@@ -10,6 +10,7 @@ from corral_engine.batching import NO_ADAPTERS, Feed, make_batch
 from corral_engine.hyperparameters import Pooling
 from corral_engine.kv_cache import PagePool, SequenceCache
 from corral_engine.program import PAGE_SIZE, AdapterSet, Executor
+from corral_engine.rank import RankHead
 
 Vector = tuple[float, ...]
 
@@ -31,8 +32,11 @@ class EmbedTask:
 class Embedder:
     """Runs embed tasks, one packed batch at a time.  Each input is evaluated whole: its pages are only scratch."""
 
-    def __init__(self, executor: Executor, pool: PagePool, pooling: Pooling, max_rows: int) -> None:
-        self.executor, self.pool, self.pooling, self.max_rows = executor, pool, pooling, max_rows
+    def __init__(
+        self, executor: Executor, pool: PagePool, pooling: Pooling, max_rows: int, head: RankHead | None = None
+    ) -> None:
+        """`head` is a reranker's: with it a vector is the scores of the model's labels."""
+        self.executor, self.pool, self.pooling, self.max_rows, self.head = executor, pool, pooling, max_rows, head
 
     def step(self, task: EmbedTask) -> bool:
         """Embed the next inputs of `task`.  True when the task is finished, one way or the other."""
@@ -60,7 +64,8 @@ class Embedder:
                 cache.close((), 0)
         start = 0
         for feed in feeds:
-            task.vectors.append(pool_states(states[start : start + feed.n_outputs], self.pooling))
+            own = states[start : start + feed.n_outputs]
+            task.vectors.append(pool_states(own, self.pooling) if self.head is None else _plain(self.head(own[0])))
             start += feed.n_outputs
         if len(task.vectors) < len(task.inputs):
             return False
@@ -83,5 +88,9 @@ def pool_states(states: NDArray[np.float32], pooling: Pooling) -> Vector:
         vector = states[0]
     else:
         vector = states[-1]
+    return _plain(vector)
+
+
+def _plain(vector: NDArray[np.float32]) -> Vector:
     result: Vector = tuple(vector.tolist())
     return result

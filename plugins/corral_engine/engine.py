@@ -111,6 +111,7 @@ class CorralEngine:
         from corral_engine.lora import AdapterStore
         from corral_engine.model import Model
         from corral_engine.program import PAGE_SIZE
+        from corral_engine.rank import read_head
         from corral_engine.tensors import map_tensors
         from corral_engine.vocabulary import Vocabulary
 
@@ -130,6 +131,8 @@ class CorralEngine:
         weights_bytes = sum(tensor.nbytes for tensor in tensors.values())
         types = self._cache_types(settings, causal=program.causal)
         n_pages = self._kv_pages(program, hyper.context_length, settings, weights_bytes, types)
+        pooling = hyper.pooling or architecture.pooling
+        head = read_head(weights, program.hidden_size) if pooling == "rank" else None
         vocabulary = Vocabulary(weights.vocab(), parts.tokenizers)
         n_tokens = len(vocabulary.vocab.tokens) or program.vocab_size
         if n_tokens > program.vocab_size:
@@ -143,7 +146,6 @@ class CorralEngine:
             raise OutOfMemory(f"no memory for a KV cache of {n_pages * PAGE_SIZE} tokens: lower its budget") from err
         executor = self._executor(program, tensors, storage, settings.n_threads or self.config.n_threads)
         pool = PagePool(storage)
-        pooling = hyper.pooling or architecture.pooling
         return Model(
             name=info.name or weights.path.name,
             architecture=architecture,
@@ -151,7 +153,7 @@ class CorralEngine:
             program=program,
             executor=executor,
             pool=pool,
-            embedder=Embedder(executor, pool, pooling, self.config.prefill_chunk),
+            embedder=Embedder(executor, pool, pooling, self.config.prefill_chunk, head),
             vocabulary=vocabulary,
             adapters=AdapterStore(info, parts.loaders),
             compilers=parts.compilers,

@@ -100,8 +100,6 @@ class Model:
 
     def check_embed(self, job: EmbedJob) -> AdapterSet:
         """Check the inputs and read the adapters.  Raises BadRequest, ContextOverflow, Unsupported."""
-        if self.embedder.pooling == "rank":
-            raise Unsupported(f"{self.name} is a reranker: it scores pairs of texts and gives no embeddings")
         for tokens in job.inputs:
             self._check_tokens(tokens, self._longest, self._longest)
         return self.adapters.load(job.adapters)

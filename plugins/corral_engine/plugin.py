@@ -30,6 +30,9 @@ class EngineConfig(Settings, frozen=True):
     loop_tokens: int = 512  # an answer whose last so many tokens only go round in circles ends; 0: never
 
 
+RANK = 4  # of the key `pooling_type`: the model scores pairs of texts
+
+
 class Plugin:
     """See the package."""
 
@@ -57,7 +60,10 @@ class Plugin:
         architecture = self.engine.architectures().get(info.architecture)
         if architecture is None or info.kind != "model":
             return []
-        if not architecture.head or f"{info.architecture}.pooling_type" in info.metadata:
+        pooling = info.metadata.get(f"{info.architecture}.pooling_type")
+        if pooling == RANK:
+            return ["rerank"]
+        if not architecture.head or pooling is not None:
             return ["embedding"]
         return ["completion"]
 

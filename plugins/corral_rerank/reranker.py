@@ -1,0 +1,97 @@
+"""Scores: by the model's own head for a reranker, by the angle between two embeddings for any other model."""
+
+import math
+import time
+from typing import TYPE_CHECKING
+
+from corral import AdapterSpec, BadRequest, EmbedJob, JSONObject, StoredModel, Tokenizer, Usage, Value
+from corral.models import Description
+from corral.options import resolve_options
+
+if TYPE_CHECKING:
+    from corral.kernel import Kernel
+
+
+class Query(Value, frozen=True):
+    """What is asked.  Too long a document is cut at its end, or refused; `max_tokens_per_document` 0: no bound."""
+
+    model: str
+    query: str
+    documents: tuple[str, ...]
+    truncate: bool = True
+    max_tokens_per_document: int = 0
+    overrides: JSONObject = {}
+
+
+class Ranking(Value, frozen=True):
+    """A score between 0 and 1 a document (by embedding: -1 … 1), in their order, and how it was found."""
+
+    scores: tuple[float, ...]
+    method: str
+    usage: Usage
+
+
+async def rerank(kernel: "Kernel", asked: Query) -> Ranking:
+    """Raises BadRequest, ModelNotFound, Unsupported."""
+    model = kernel.find(asked.model)
+    what = await kernel.pipeline.describe(model)
+    return await (_by_head(kernel, asked, model, what) if "rerank" in what.capabilities else _by_angle(kernel, asked))
+
+
+async def _by_head(kernel: "Kernel", asked: Query, model: StoredModel, what: Description) -> Ranking:
+    began = time.perf_counter_ns()
+    limit = kernel.pipeline.context_length(resolve_options(model.parameters, asked.overrides), what)
+    doubled = what.info.metadata.get("tokenizer.ggml.model") != "bert"
+    async with kernel.pool.lease(model) as resident:
+        load_ns = time.perf_counter_ns() - began
+        pairs = tuple(pair(resident.tokenizer, asked, text, limit, doubled=doubled) for text in asked.documents)
+        adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
+        vectors = await resident.required_runner.embed(EmbedJob(inputs=pairs, adapters=adapters))
+    scores = tuple(sigmoid(vector[0]) for vector in vectors)
+    count = sum(map(len, pairs))
+    usage = Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began)
+    return Ranking(scores=scores, method="reranker", usage=usage)
+
+
+def pair(tokenizer: Tokenizer, asked: Query, document: str, limit: int, *, doubled: bool) -> tuple[int, ...]:
+    """[CLS] query [SEP] document [SEP]; models of RoBERTa's kind separate with two, `doubled`.
+
+    Raises BadRequest when it does not fit and may not be cut, or when the query alone fills the context.
+    """
+    head = tokenizer.encode(asked.query, add_special=True)
+    tail = tokenizer.encode(document, add_special=True)
+    body = tail[int(tokenizer.adds_bos) :]
+    end = body[-1:] if tokenizer.adds_eos else []
+    text = body[: len(body) - len(end)]
+    if asked.max_tokens_per_document > 0:
+        text = text[: asked.max_tokens_per_document]
+    between = end if doubled else []
+    room = limit - len(head) - len(between) - len(end)
+    if room < 1:
+        raise BadRequest(f"the query has {len(head)} tokens and leaves no room for a document in a context of {limit}")
+    if len(text) > room and not asked.truncate:
+        raise BadRequest("the input length exceeds the context length")
+    return (*head, *between, *text[:room], *end)
+
+
+def sigmoid(x: float) -> float:
+    """A logit as a probability, without overflow.  Raises BadRequest for NaN."""
+    if math.isnan(x):
+        raise BadRequest("the model gave a score that is not a number")
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+async def _by_angle(kernel: "Kernel", asked: Query) -> Ranking:
+    """Cosines.  The embedder gives vectors of unit length."""
+    from corral_embeddings import EmbedRequest
+
+    request = EmbedRequest(
+        model=asked.model,
+        inputs=(asked.query, *asked.documents),
+        truncate=asked.truncate,
+        overrides=asked.overrides,
+    )
+    result = await kernel.service("corral_embedder").embed(request)
+    query, *documents = result.vectors
+    scores = tuple(math.fsum(a * b for a, b in zip(query, vector, strict=True)) for vector in documents)
+    return Ranking(scores=scores, method="embedding", usage=result.usage)

@@ -83,6 +83,7 @@ class CorralEngine:
             raise
 
     def _open(self, weights: Weights, settings: RunnerSettings, cancelled: threading.Event) -> "Runner":
+        from corral_engine.residue import give_back
         from corral_engine.runner import ThreadRunner
         from corral_engine.scheduler import Scheduler, SchedulerSettings
 
@@ -97,6 +98,7 @@ class CorralEngine:
             step_s=self.config.step_s,
             stall_s=self.config.stall_s,
         )
+        give_back()
         return ThreadRunner(model, Scheduler(model.executor, model.pool, scheduling))
 
     def load(self, weights: Weights, settings: RunnerSettings) -> "Model":

@@ -38,10 +38,8 @@ class GrammarState:
         logits[len(allowed) :] = -np.inf
 
     def accept(self, token_id: int) -> None:
-        if self._forced and self._forced[0] == token_id:
-            del self._forced[0]
-        else:
-            self._forced = None
+        forced = self._forced
+        self._forced = forced[1:] if forced and forced[0] == token_id and len(forced) > 1 else None
         if not self._matcher.consume_token(token_id):
             self._check()
             raise CorralError(f"token {token_id} does not fit the required format")
@@ -50,7 +48,7 @@ class GrammarState:
         """The text that must come next, as far as its tokens do not depend on what follows it."""
         if not self._forces:
             return ()
-        if not self._forced:
+        if self._forced is None:
             self._forced = [] if self._matcher.is_stopped() else list(self._matcher.compute_ff_tokens())
             self._check()
         return self._forced

@@ -33,11 +33,9 @@ async def create(request: web.Request, body: MessagesBody, ping_s: float) -> web
 
 async def count_tokens(request: web.Request, body: MessagesBody) -> web.Response:
     """The tokens of the rendered prompt, also when it is longer than the context."""
-    pipeline = request.app[KERNEL].pipeline
     typed = await _typed(request.app[KERNEL], body, _turns(body), least_tokens=0)
-    rendered = await pipeline.render_only(replace(typed, strict_context=False))  # cut, it says how long it was
-    cut = rendered.truncated
-    return reply(CountWire(input_tokens=cut.prompt_tokens if cut else len(rendered.token_ids)))
+    rendered = await request.app[KERNEL].pipeline.render_only(typed)
+    return reply(CountWire(input_tokens=len(rendered.token_ids)))
 
 
 def _turns(body: MessagesBody) -> list[Turn]:

@@ -97,6 +97,13 @@ class ChatBody(AskBody, frozen=True):
     tools: tuple[JSONObject, ...] = ()
 
 
+class RenderBody(GenerateBody, frozen=True):
+    """POST /api/render: a chat when there are messages, else a completion."""
+
+    messages: tuple[MessageBody, ...] = ()
+    tools: tuple[JSONObject, ...] = ()
+
+
 class EmbedBody(Body, frozen=True):
     """POST /api/embed."""
 
@@ -185,6 +192,7 @@ class SearchBody(Body, frozen=True):
 
 GENERATE = Decoder(GenerateBody)
 CHAT = Decoder(ChatBody)
+RENDER = Decoder(RenderBody)
 EMBED = Decoder(EmbedBody)
 EMBEDDINGS = Decoder(EmbeddingsBody)
 SHOW = Decoder(ShowBody)

@@ -13,14 +13,24 @@ from corral_native_api.names import installed
 
 async def generate(request: web.Request, body: GenerateBody) -> web.StreamResponse:
     """Complete, or load (empty prompt), or unload (that and keep_alive 0).  The order of checks is the wire's."""
-    keep_alive_s, think = fields.keep_alive(body.keep_alive), fields.think(body.think)
-    images, n_top = fields.images(body.images), fields.top_logprobs(body.top_logprobs)
+    keep_alive_s, _ = fields.keep_alive(body.keep_alive), fields.think(body.think)
+    images, _ = fields.images(body.images), fields.top_logprobs(body.top_logprobs)
     model = installed(request.app[KERNEL], body.model)
     if not body.prompt and keep_alive_s == 0:
         return await unload(request, model, body.model, generated)
+    typed = asked(body, images)
+    if not body.prompt:
+        return await load(request, typed, model, body.model, generated)
+    if body.debug_render_only:
+        return await render_only(request, typed, body.model, generated)
+    return await answer(request, typed, body.model, generated, streaming=body.stream)
+
+
+def asked(body: GenerateBody, images: tuple[bytes, ...]) -> ChatRequest:
+    """The body as the kernel's request.  Raises BadRequest."""
     if body.raw and (body.template or body.system or body.context):
         raise BadRequest("raw mode does not support template, system, or context")
-    typed = ChatRequest(
+    return ChatRequest(
         model=body.model.strip(),
         prompt=body.prompt,
         suffix=body.suffix,
@@ -29,17 +39,12 @@ async def generate(request: web.Request, body: GenerateBody) -> web.StreamRespon
         context=body.context,
         raw=body.raw,
         images=images,
-        think=think,
+        think=fields.think(body.think),
         constraint=fields.constraint(body.format),
         overrides=fields.options(body.options),
-        keep_alive_s=keep_alive_s,
+        keep_alive_s=fields.keep_alive(body.keep_alive),
         logprobs=body.logprobs,
-        top_logprobs=n_top,
+        top_logprobs=fields.top_logprobs(body.top_logprobs),
         truncate=body.truncate,
         shift=body.shift,
     )
-    if not body.prompt:
-        return await load(request, typed, model, body.model, generated)
-    if body.debug_render_only:
-        return await render_only(request, typed, body.model, generated)
-    return await answer(request, typed, body.model, generated, streaming=body.stream)

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 from aiohttp import web
@@ -57,6 +58,14 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     prompt_eval_count: int
 
 
+class ErrorWire(msgspec.Struct, frozen=True, kw_only=True):
+    """An error, in the words of all."""
+
+    error: str
+    message: str
+    detail: str
+
+
 _BODY = Decoder(RerankBody)
 _ENCODER = msgspec.json.Encoder()
 
@@ -65,10 +74,12 @@ def table(config: Plugin.Config) -> Sequence[web.RouteDef]:
     """All routes of the dialect."""
 
     async def handle(request: web.Request) -> web.Response:
+        """The documents, the most relevant to the query first."""
         body = _BODY.decode(await read_body(request, config.max_body_bytes))
         return await _answer(request, body, config.max_documents)
 
-    return [web.post(path, handle) for path in ("/v1/rerank", "/v2/rerank", "/api/rerank")]
+    told: dict[str, Any] = {"body": RerankBody, "answer": Answer, "error": ErrorWire}
+    return [web.post(path, handle, **told) for path in ("/v1/rerank", "/v2/rerank", "/api/rerank")]
 
 
 async def _answer(request: web.Request, body: RerankBody, most: int) -> web.Response:

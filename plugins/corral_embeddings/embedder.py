@@ -1,5 +1,6 @@
 """Lease the model, encode and cut the inputs, run them as one batch, normalise."""
 
+import asyncio
 import math
 import time
 from collections.abc import Sequence
@@ -30,16 +31,19 @@ class PoolEmbedder:
         limit = pipeline.context_length(resolve_options(model.parameters, request.overrides), description)
         async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
             load_ns = time.perf_counter_ns() - began
-            inputs = tuple(
-                encode(resident.tokenizer, text, limit, truncate=request.truncate) for text in request.inputs
-            )
+            inputs = await asyncio.to_thread(encode_all, resident.tokenizer, request, limit)
             adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
             job = EmbedJob(inputs=inputs, adapters=adapters)
             raw = await resident.required_runner.embed(job) if inputs else ()
-        vectors = tuple(finish(vector, request.dimensions, normalize=request.normalize) for vector in raw)
+        vectors = await asyncio.to_thread(finish_all, raw, request)
         count = sum(map(len, inputs))
         usage = Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began)
         return EmbedResult(vectors=vectors, prompt_tokens=count, usage=usage)
+
+
+def encode_all(tokenizer: Tokenizer, request: EmbedRequest, limit: int) -> tuple[tuple[int, ...], ...]:
+    """Token ids of every input."""
+    return tuple(encode(tokenizer, text, limit, truncate=request.truncate) for text in request.inputs)
 
 
 def encode(tokenizer: Tokenizer, text: str | Sequence[int], limit: int, *, truncate: bool) -> tuple[int, ...]:
@@ -53,6 +57,11 @@ def encode(tokenizer: Tokenizer, text: str | Sequence[int], limit: int, *, trunc
         raise BadRequest("input after truncation exceeds maximum context length")
     end = token_ids[-1:] if tokenizer.adds_eos and isinstance(text, str) else []
     return tuple(token_ids[: limit - len(end)] + end)
+
+
+def finish_all(vectors: Sequence[Sequence[float]], request: EmbedRequest) -> tuple[tuple[float, ...], ...]:
+    """Every vector as it was asked for."""
+    return tuple(finish(vector, request.dimensions, normalize=request.normalize) for vector in vectors)
 
 
 def finish(vector: Sequence[float], dimensions: int, *, normalize: bool) -> tuple[float, ...]:

@@ -1,5 +1,6 @@
 """Scores: by the model's own head for a reranker, by the angle between two embeddings for any other model."""
 
+import asyncio
 import math
 import time
 from typing import TYPE_CHECKING
@@ -44,13 +45,17 @@ async def _by_head(kernel: "Kernel", asked: Query, model: StoredModel, what: Des
     doubled = what.info.metadata.get("tokenizer.ggml.model") != "bert"
     async with kernel.pool.lease(model) as resident:
         load_ns = time.perf_counter_ns() - began
-        pairs = tuple(pair(resident.tokenizer, asked, text, limit, doubled=doubled) for text in asked.documents)
+        pairs = await asyncio.to_thread(_pairs, resident.tokenizer, asked, limit, doubled=doubled)
         adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
         vectors = await resident.required_runner.embed(EmbedJob(inputs=pairs, adapters=adapters))
     scores = tuple(sigmoid(vector[0]) for vector in vectors)
     count = sum(map(len, pairs))
     usage = Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began)
     return Ranking(scores=scores, method="reranker", usage=usage)
+
+
+def _pairs(tokenizer: Tokenizer, asked: Query, limit: int, *, doubled: bool) -> tuple[tuple[int, ...], ...]:
+    return tuple(pair(tokenizer, asked, text, limit, doubled=doubled) for text in asked.documents)
 
 
 def pair(tokenizer: Tokenizer, asked: Query, document: str, limit: int, *, doubled: bool) -> tuple[int, ...]:

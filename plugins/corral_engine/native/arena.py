@@ -15,7 +15,10 @@ class Arena:
     """One anonymous mapping, on huge pages where the system has them, handed out piece by piece."""
 
     def __init__(self, n_bytes: int) -> None:
-        self._map = mmap.mmap(-1, max(n_bytes, 1) + _HUGE_PAGE)
+        size = max(n_bytes, 1) + _HUGE_PAGE
+        # Shared memory, which `mmap` makes unless told otherwise, seldom gets huge pages.
+        private = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+        self._map = mmap.mmap(-1, size, **private)
         if hasattr(mmap, "MADV_HUGEPAGE"):
             self._map.madvise(mmap.MADV_HUGEPAGE)
         self._bytes = np.frombuffer(self._map, np.uint8)

@@ -1,5 +1,7 @@
 """anthropic for Python: messages, streaming, the stream helper, tools, counting, errors, structured output."""
 
+import json
+
 import anthropic
 from anthropic import Anthropic
 
@@ -71,6 +73,25 @@ result = {"type": "tool_result", "tool_use_id": call.id, "content": "11 degrees 
 followed = [*weather, {"role": "assistant", "content": asked.content}, {"role": "user", "content": [result]}]
 told = client.messages.create(max_tokens=32, messages=followed, tools=[TOOL], model="smollm2-tools")
 assert told.usage.input_tokens > asked.usage.input_tokens
+
+forced = client.messages.create(
+    max_tokens=64,
+    messages=[QUESTION],
+    tools=[TOOL],
+    tool_choice={"type": "tool", "name": "get_weather", "disable_parallel_tool_use": True},
+    model="smollm2-tools",
+)
+(call,) = (block for block in forced.content if block.type == "tool_use")
+assert list(call.input) == ["city"]
+
+schema = {"type": "object", "properties": {"capital": {"type": "string", "maxLength": 20}}, "required": ["capital"]}
+shaped = client.messages.create(
+    max_tokens=64,
+    messages=[QUESTION],
+    output_config={"format": {"type": "json_schema", "schema": {**schema, "additionalProperties": False}}},
+    model="smollm2",
+)
+assert list(json.loads(shaped.content[0].text)) == ["capital"]
 
 try:
     client.messages.create(max_tokens=16, messages=[QUESTION], model="does-not-yet-exist")

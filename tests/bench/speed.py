@@ -241,7 +241,7 @@ def measure(path: Path, n_threads: int, rounds: int, memory: Memory) -> Iterator
 def table(paths: Sequence[Path], threads: Sequence[int], rounds: int) -> Iterator[str]:
     """The lines of a Markdown page."""
     yield "# Speed beside llama.cpp\n"
-    yield "`python tests/bench/speed.py --write`\n"
+    yield f"`python tests/bench/speed.py {' '.join(sys.argv[1:])}`\n"
     yield f"- Machine and versions: {versions()}"
     yield f"- Load of the machine at the start: {os.getloadavg()[0]:.1f}"
     yield f"- The last column is the share of the memory-bandwidth bound that decoding reaches (≥ {BOUND_GOAL:.0%})\n"

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -77,7 +78,11 @@ class CorralEngine:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             cancelled.set()
-            await asyncio.wait([opening])  # the file may only be closed once nobody reads it
+            while (
+                not opening.done()
+            ):  # the file may only be closed once nobody reads it, however often we are cancelled
+                with suppress(asyncio.CancelledError):
+                    await asyncio.wait([opening])
             if not opening.cancelled() and opening.exception() is None:
                 await opening.result().close()
             raise

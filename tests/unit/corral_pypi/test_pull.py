@@ -127,7 +127,7 @@ async def test_old_versions_are_watched(
     async with aclosing(kernel.pull(kernel.parse_ref("pypi/m"))) as steps:
         async for step in steps:
             if step.completed_bytes:
-                assert step.completed_bytes == 10
+                assert (step.completed_bytes, step.total_bytes) == (10, 0)
                 break
 
 

@@ -1,6 +1,7 @@
 """POST /v1/audio/transcriptions: the form is read and checked; no engine here hears, so it ends in a refusal."""
 
 from aiohttp import BodyPartReader, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from corral import BadRequest, Unsupported
 from corral.server import KERNEL
@@ -40,6 +41,6 @@ async def _form(request: web.Request) -> dict[str, bytes]:
                     raise BadRequest(f"failed to parse multipart form: more than {MOST_BYTES} bytes")
                 data += chunk
             fields[part.name] = bytes(data)
-    except (ValueError, AssertionError, web.RequestPayloadError) as err:
+    except (ValueError, AssertionError, web.RequestPayloadError, HttpProcessingError) as err:
         raise BadRequest(f"failed to parse multipart form: {err}") from err
     return fields

@@ -40,6 +40,7 @@ async def test_no_model_hears(openai):
         (b"x", "multipart/form-data"),
         (b"junk", "multipart/form-data; boundary=b"),
         (b'--b\r\nContent-Disposition: form-data; name="model"\r\n\r\nm', "multipart/form-data; boundary=b"),
+        (b"--b\r\nno header", "multipart/form-data; boundary=b"),
     ],
 )
 async def test_what_is_no_form(openai, data, kind):

@@ -121,6 +121,8 @@ def constraint(format: FormatBody, param: str) -> Constraint | None:
         source = msgspec.json.encode(schema).decode()
         return None if schema is None else Constraint(kind="json_schema", source=source)
     if kind == "grammar" and format.syntax in _SYNTAXES:
+        if not format.definition:  # an empty regular expression would match nothing but an empty answer
+            raise FieldError(f"{param}.definition is required", f"{param}.definition")
         return Constraint(kind=format.syntax, source=format.definition)
     if kind == "choice" and format.choices:
         return Constraint(kind="choice", source=msgspec.json.encode(format.choices).decode())

@@ -39,6 +39,7 @@ async def test_row_17_formats(openai, doubles, format, expected):
     [
         ({"type": "yaml"}, "response_format.type"),
         ({"type": "grammar", "syntax": "ebnf"}, "response_format.syntax"),
+        ({"type": "grammar", "syntax": "regex", "grammar": "a+"}, "response_format.definition"),
         ({"type": "choice"}, "response_format.choices"),
         ({"type": "json_schema", "json_schema": {"schema": "x"}}, "response_format.json_schema.schema"),
         ("json", "response_format"),

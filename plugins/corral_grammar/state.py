@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from llguidance import LLMatcher
 
-from corral import CorralError
+from corral import BadRequest, CorralError
 
 
 class GrammarState:
@@ -63,8 +63,9 @@ class GrammarState:
         return bool(self._matcher.is_stopped())
 
     def _check(self) -> None:
+        """Raises BadRequest: what a grammar takes shows only as it is followed, and the client sent it."""
         if self._matcher.is_error():
-            raise CorralError(f"the required format became too complex to follow: {summary(self._matcher.get_error())}")
+            raise BadRequest(f"the required format became too complex to follow: {summary(self._matcher.get_error())}")
 
 
 def summary(message: str) -> str:

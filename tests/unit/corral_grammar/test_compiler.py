@@ -58,6 +58,13 @@ def test_a_token_that_does_not_fit_is_an_error(build: Callable[..., GrammarState
         build("choice", '["yes"]').accept(ord("n"))
 
 
+def test_what_grows_too_complex_on_the_way_is_the_clients_mistake(build: Callable[..., GrammarState]) -> None:
+    state = build("regex", "a(a|b)*")
+    state._matcher.consume_token(ord("b"))  # from here on the library refuses everything, as past its limits
+    with pytest.raises(BadRequest, match="too complex to follow"):
+        state.forced_tokens()
+
+
 def test_forced_text_is_written_as_the_tokenizer_would(build: Callable[..., GrammarState], texts: Bytes) -> None:
     state = build("regex", '\\{"name": (true|false)x')
     forced: list[int] = []

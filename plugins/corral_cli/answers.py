@@ -79,13 +79,15 @@ def _columns(out: TextIO) -> int:
 
 @contextmanager
 def waiting() -> Iterator[None]:
-    """A spinner on the terminal's stderr while the block runs; nothing elsewhere."""
+    """A spinner on the terminal's stderr while the block runs, with what takes so long; nothing elsewhere."""
     if not sys.stderr.isatty():
         yield
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(""):
+    from corral_cli.logs import listening
+
+    with Console(stderr=True).status("") as status, listening(status.update):
         yield
 
 

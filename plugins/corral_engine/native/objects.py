@@ -27,6 +27,7 @@ from corral_engine.native.host import Host, detect
 
 _DIGEST_BYTES = 32
 _COMPILE_TIMEOUT_S = 300.0
+_WARNED: set[Path] = set()
 
 
 def cache_folder(host: Host) -> Path:
@@ -96,11 +97,25 @@ def object_code(names: Sequence[str], folder: Path, n_processes: int) -> dict[st
         try:
             store(folder, name, code)
         except OSError as error:
-            get_logger("kernels").warning("kernels.not_cached", folder=str(folder), error=str(error))
+            _warn_not_cached(folder, error)
     get_logger("kernels").info(
         "kernels.compiled", count=len(missing), compile_ms=(time.monotonic_ns() - started) // 1_000_000
     )
     return {name: code for name, code in found.items() if code is not None}
+
+
+def _warn_not_cached(folder: Path, error: OSError) -> None:
+    """Once a folder: what holds for one kernel holds for all."""
+    if folder in _WARNED:
+        return
+    _WARNED.add(folder)
+    reason = error.strerror or str(error)
+    get_logger("kernels").warning(
+        "kernels.not_cached",
+        folder=str(folder),
+        error=reason,
+        message=f"compiled kernels cannot be kept in {folder} ({reason}), so every start compiles them again",
+    )
 
 
 def _writable(folder: Path) -> bool:

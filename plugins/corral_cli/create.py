@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from corral_cli.progress import Progress
     from corral_modelfile import LocalFiles, Modelfile
 
+_WEIGHTS = (".gguf", ".safetensors")
 _UPLOADS = 2  # at the same time
 
 
@@ -55,6 +56,8 @@ class Create(ClientCommand):
         with progress() as display:
             display.show("gathering model components")
             files = files_for(modelfile, folder)
+            if files.base.lower().endswith(_WEIGHTS):
+                await require_model(client, files.base)
             if args.draft_quantize and not files.draft_files:
                 raise CorralError("--draft-quantize requires a DRAFT model")
             model = await asyncio.to_thread(check, self._kernel, files)
@@ -104,6 +107,18 @@ async def check_name(client: "Client", name: str) -> None:
     except ServerError as err:
         if "invalid model name" in err.message:
             raise CorralError(f"invalid model name: {name}") from err
+
+
+async def require_model(client: "Client", name: str) -> None:
+    """A FROM that looks like a file and is none must at least name a model that is there.  Raises CorralError."""
+    from corral_cli.client import ServerError
+
+    try:
+        await client.show(name)
+    except ServerError as err:
+        if err.status not in (400, 404):
+            raise
+        raise CorralError(f"FROM {name}: the file {name} does not exist, and no model is called so") from err
 
 
 def read(file: str | None) -> tuple["Modelfile", Path]:

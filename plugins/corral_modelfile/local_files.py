@@ -23,6 +23,7 @@ _ROWS: tuple[tuple[tuple[str, ...], str], ...] = (
 )
 _ADAPTER_ROW = (("adapter_model*.safetensors", "adapters*.safetensors"), "")
 _COMPANIONS = ("*.json", "*/*.json", "chat_template.jinja", "vocab.txt", "merges.txt")
+_PATHS = ("./", "../", "/", "~", ".\\", "..\\", "\\")  # no model's name begins so
 _LONE = ("*.gguf", "*.bin")  # files that hold everything: nothing beside them belongs to the model
 
 
@@ -38,12 +39,15 @@ class LocalFiles(Value, frozen=True):
 def files_for(modelfile: Modelfile, folder: Path) -> LocalFiles:
     """Resolve the paths of a Modelfile that lies in `folder`.
 
-    Raises BadRequest in the reference's words: no weights, a link out of a folder, DRAFT the same as FROM.
+    Raises BadRequest for a FROM that can only be a path and leads nowhere; in the reference's words for no weights, a
+    link out of a folder, DRAFT the same as FROM.
     """
     base, files, roots = "", dict[str, Path](), set[Path]()
     for text in modelfile.values("from"):
         path = expand(text, folder)
         if not _exists(path):
+            if text.startswith(_PATHS):
+                raise BadRequest(f"FROM {text}: the file {path} does not exist")
             base = text
             continue
         roots.add(path.resolve())

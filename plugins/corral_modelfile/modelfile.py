@@ -28,11 +28,19 @@ _SEMVER = re.compile(rf"{_NUMBER}(\.{_NUMBER}(\.{_NUMBER}(-{_WORDS})?(\+{_WORDS}
 
 
 class Instruction(Value, frozen=True):
-    """One command in lower case.  `key` is a parameter's name or a message's role."""
+    """One command in lower case.  `key` is a parameter's name or a message's role, `line` where it begins, from 1."""
 
     command: str
     value: str
     key: str = ""
+    line: int = 0
+
+    def check(self) -> None:
+        """Raises BadRequest for a parameter that is unknown or has a bad value, with its name and line."""
+        try:
+            typed([(self.key, self.value)])
+        except BadRequest as err:
+            raise BadRequest(f"{err.message} (line {self.line}: PARAMETER {self.key})") from err
 
 
 class Modelfile(Value, frozen=True):
@@ -51,12 +59,12 @@ class Modelfile(Value, frozen=True):
     @property
     def parameters(self) -> JSONObject:
         """Typed parameters by name: the last value counts, lists gather.  Raises BadRequest."""
-        return typed((each.key, each.value) for each in self._all("parameter"))[0]
+        return self._typed()[0]
 
     @property
     def warnings(self) -> list[str]:
         """What was accepted and left out.  Raises BadRequest like `parameters`."""
-        return typed((each.key, each.value) for each in self._all("parameter"))[1]
+        return self._typed()[1]
 
     @property
     def messages(self) -> tuple[Message, ...]:
@@ -84,6 +92,12 @@ class Modelfile(Value, frozen=True):
             "messages": [{"role": message.role, "content": message.content} for message in self.messages],
         }
         return {name: value for name, value in fields.items() if value}
+
+    def _typed(self) -> tuple[JSONObject, list[str]]:
+        found = self._all("parameter")
+        for each in found:
+            each.check()
+        return typed((each.key, each.value) for each in found)
 
     def _all(self, command: str) -> list[Instruction]:
         return [each for each in self.instructions if each.command == command]

@@ -62,7 +62,7 @@ class _Machine:
     def __init__(self) -> None:
         self._state = _State.START
         self._buffer: list[str] = []
-        self._line = 1
+        self._line = self._began = 1
         self._command = ""
         self._key = ""
         self._instructions: list[Instruction] = []
@@ -104,7 +104,7 @@ class _Machine:
         if rune == "#":
             self._state = _State.COMMENT
         elif not _is_space(rune) and not _is_newline(rune):
-            self._state = _State.NAME
+            self._state, self._began = _State.NAME, self._line
             self._buffer.append(rune)
 
     def _comment(self, rune: str) -> None:
@@ -155,7 +155,7 @@ class _Machine:
         if value is None:
             return False
         self._enter(_State.START)
-        self._instructions.append(Instruction(command=self._command, key=self._key, value=value))
+        self._instructions.append(Instruction(command=self._command, key=self._key, value=value, line=self._began))
         return True
 
     def _is_surely_open(self) -> bool:

@@ -60,6 +60,17 @@ def test_a_name_that_is_no_file_is_a_model(corral, server: FakeServer, tmp_path:
     assert server.bodies("POST /api/create") == [{"model": "m", "from": "llama3.2"}]
 
 
+def test_what_looks_like_a_file_and_is_none(corral, server: FakeServer, tmp_path: Path, capsys) -> None:
+    (tmp_path / "Modelfile").write_text("FROM no.gguf\n")
+    assert corral("create", "m") == 1
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        "Error: FROM no.gguf: the file no.gguf does not exist, and no model is called so"
+    )
+    server.replies["POST /api/show"] = {}
+    assert corral("create", "m") == 0
+    assert server.bodies("POST /api/create") == [{"model": "m", "from": "no.gguf"}]
+
+
 def test_without_a_modelfile_the_folder_is_the_model(corral, server: FakeServer, tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"GGUF\3\0\0\0\0\0\0\0\0\0\0\0")
     assert corral("create", "m") == 0
@@ -77,7 +88,7 @@ def test_deprecated_parameters_are_told_on_stdout(corral, tmp_path: Path, capsys
     [
         ("FROM x", ("-f", "missing"), "specified Modelfile wasn't found"),
         ("", (), "no FROM line"),
-        ("FROM x\nPARAMETER nope 1\n", (), "unknown parameter 'nope'"),
+        ("FROM x\nPARAMETER nope 1\n", (), "unknown parameter 'nope' (line 2: PARAMETER nope)"),
         ("FROM x\n", ("--draft-quantize", "q8_0"), "--draft-quantize requires a DRAFT model"),
         ("FROM x\n", ("--experimental",), None),
     ],

@@ -49,8 +49,18 @@ def test_homes() -> None:
 
     me = pwd.getpwuid(os.getuid())
     for text in ("~", f"~{me.pw_name}"):
-        assert local(f"FROM {text}/no such file", Path("/")).base == f"{text}/no such file"
+        missing = f"FROM {text}/no such file: the file {me.pw_dir}/no such file does not exist"
+        assert error(f"FROM {text}/no such file", Path("/")) == missing
     assert "failed to find user 'nobody-here'" in error("FROM ~nobody-here/x", Path("/"))
+
+
+@pytest.mark.parametrize("text", ["./no.gguf", "sub/../no", "../no", "/no/no.gguf", "no.gguf", "me/m:tag", ".hidden"])
+def test_only_a_path_must_exist(text: str, tmp_path: Path) -> None:
+    if not text.startswith(("./", "../", "/")):
+        assert local(f"FROM {text}", tmp_path).base == text
+    else:
+        path = os.path.normpath(tmp_path / text)
+        assert error(f"FROM {text}", tmp_path) == f"FROM {text}: the file {path} does not exist"
 
 
 def test_several_froms_are_one_model(tmp_path: Path) -> None:

@@ -157,8 +157,8 @@ def test_parameters() -> None:
 )
 def test_bad_parameters(line: str, expected: str) -> None:
     with pytest.raises(BadRequest) as caught:
-        _ = parse(f"FROM a\nPARAMETER {line}").parameters
-    assert caught.value.message == expected
+        _ = parse(f"# a comment\nFROM a\nPARAMETER {line}\nPARAMETER top_k 1").parameters
+    assert caught.value.message == f"{expected} (line 3: PARAMETER {line.split()[0]})"
 
 
 @pytest.mark.parametrize("version", ["v0.14.0", "1", "1.2", "0.14.0-rc.1", "1.2.3+build"])
@@ -183,4 +183,4 @@ def test_the_fields_of_a_request() -> None:
         "messages": [{"role": "user", "content": "hi: there"}, {"role": "assistant", "content": "yo"}],
     }  # fmt: skip
     assert parse("FROM a").fields() == {}
-    assert parse("FROM a").instructions == (Instruction(command="from", value="a"),)
+    assert parse("FROM a").instructions == (Instruction(command="from", value="a", line=1),)

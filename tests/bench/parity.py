@@ -114,14 +114,17 @@ async def timed(runner: Runner, token_ids: Sequence[int], n: int) -> tuple[float
 
 def peer_perplexity(peer: Peer, chunks: Sequence[Sequence[int]]) -> float:
     """llama.cpp's perplexity through its server: one token predicted at every scored position."""
-    losses = []
-    for chunk in chunks:
-        for position in range(CHUNK // 2, CHUNK - 1):
-            reply = peer.complete(chunk[: position + 1], n_predict=1, n_probs=4000, cache_prompt=True)
-            top = reply["completion_probabilities"][0]["top_logprobs"]
-            losses.append(
-                -next((item["logprob"] for item in top if item["id"] == chunk[position + 1]), top[-1]["logprob"])
-            )
+
+    def logprob(prefix: Sequence[int], token: int) -> float:
+        for n_probs in (1000, 1 << 20):  # all of them only for a token that is not among the likely ones
+            reply = peer.complete(prefix, n_predict=1, n_probs=n_probs, cache_prompt=True)
+            for item in reply["completion_probabilities"][0]["top_logprobs"]:
+                if item["id"] == token:
+                    return float(item["logprob"])
+        raise SystemExit(f"llama.cpp tells no probability of token {token}")
+
+    scored = range(CHUNK // 2, CHUNK - 1)
+    losses = [-logprob(chunk[: i + 1], chunk[i + 1]) for chunk in chunks for i in scored]
     return math.exp(math.fsum(losses) / len(losses))
 
 

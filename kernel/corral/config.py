@@ -4,14 +4,19 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 
 from corral.errors import ConfigError
 from corral.types import Settings
 
+Count = Annotated[int, msgspec.Meta(ge=0, description="a number, 0 or more")]
+_SPAN, _SPANS = r"^[-+]?([0-9]+|([0-9]*\.?[0-9]+(ns|us|µs|ms|s|m|h))+)$", 'like "5m" or "1h30m", or a number of seconds'
+Duration = Annotated[str, msgspec.Meta(pattern=_SPAN, description=_SPANS)]
 DEFAULT_PORT = 11434
 _DURATION = re.compile(r"([0-9]*\.?[0-9]+)(ns|us|µs|ms|s|m|h)")
 _UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -23,19 +28,19 @@ class KernelSettings(Settings, frozen=True):
     host: str = "127.0.0.1:11434"
     models: str = ""  # the store's folder; empty: ~/.ollama/models
     store: str = "ollama"
-    keep_alive: str = "5m"
-    load_timeout: str = "5m"
-    num_parallel: int = 8
-    max_queue: int = 512
-    max_loaded_models: int = 3
-    context_length: int = 0  # default num_ctx; 0: the engine decides by memory
-    kv_cache_type: str = "f16"
-    kv_cache_type_v: str = ""  # empty: as kv_cache_type
-    isolation: str = "thread"
+    keep_alive: Duration = "5m"
+    load_timeout: Duration = "5m"
+    num_parallel: Count = 8
+    max_queue: Count = 512
+    max_loaded_models: Count = 3
+    context_length: Count = 0  # default num_ctx; 0: the engine decides by memory
+    kv_cache_type: Literal["f16", "f32", "q8_0"] = "f16"
+    kv_cache_type_v: Literal["", "f16", "f32", "q8_0"] = ""  # empty: as kv_cache_type
+    isolation: Literal["thread", "process"] = "thread"
     origins: str = ""  # further allowed CORS origins, comma separated
-    go_template: str = ""  # "1" always, "0" never, empty: whichever can do more
+    go_template: Literal["", "0", "1"] = ""  # "1" always, "0" never, empty: whichever can do more
     noprune: bool = False
-    log_level: str = "info"
+    log_level: Literal["trace", "debug", "info", "warning", "error"] = "info"
 
 
 class Config(Settings, frozen=True):
@@ -45,30 +50,17 @@ class Config(Settings, frozen=True):
     plugins: dict[str, dict[str, Any]] = {}
 
 
-# environment variable → kernel key; where both are set the CORRAL_ one wins
-_ENV = {
-    "HOST": "host",
-    "MODELS": "models",
-    "KEEP_ALIVE": "keep_alive",
-    "LOAD_TIMEOUT": "load_timeout",
-    "NUM_PARALLEL": "num_parallel",
-    "MAX_QUEUE": "max_queue",
-    "MAX_LOADED_MODELS": "max_loaded_models",
-    "CONTEXT_LENGTH": "context_length",
-    "KV_CACHE_TYPE": "kv_cache_type",
-    "ORIGINS": "origins",
-    "GO_TEMPLATE": "go_template",
-    "NOPRUNE": "noprune",
-    "DEBUG": "log_level",
-}
+# what the environment may set: the key in capitals after OLLAMA_ or CORRAL_; where both are set the CORRAL_ one wins
+_COUNTS = ("num_parallel", "max_queue", "max_loaded_models", "context_length")
+_TEXTS = ("host", "models", "keep_alive", "load_timeout", "kv_cache_type", "origins", "go_template", "noprune")
+_ENV = {**{key.upper(): key for key in (*_COUNTS, *_TEXTS)}, "DEBUG": "log_level"}
 
 
 def parse_duration(text: str) -> float:
     """Seconds in a Go duration ("1h30m") or a plain number of seconds.  Raises ValueError in Go's words."""
     stripped = text.strip()
     sign, body = (-1.0, stripped[1:]) if stripped.startswith("-") else (1.0, stripped.removeprefix("+"))
-    if body == "0":
-        return 0.0
+    body = "0s" if body == "0" else body  # the one number that needs no unit
     parts = _DURATION.findall(body)
     if body and "".join(number + unit for number, unit in parts) == body:
         return sign * sum(float(number) * _UNIT_S[unit] for number, unit in parts)
@@ -93,19 +85,15 @@ def split_host(text: str) -> tuple[str, str, int, str]:
     """`OLLAMA_HOST` in all its forms → (scheme, host, port, path).  An empty host means all interfaces."""
     text = text.strip().strip("\"'").strip()
     scheme, sep, rest = text.partition("://")
-    if not sep:
-        scheme, rest, port = "http", text, DEFAULT_PORT
-    else:
-        port = {"http": 80, "https": 443}.get(scheme, DEFAULT_PORT)
+    port = {"http": 80, "https": 443}.get(scheme, DEFAULT_PORT) if sep else DEFAULT_PORT
+    scheme, rest = (scheme, rest) if sep else ("http", text)
     rest, _, path = rest.partition("/")
-    host = rest
+    host, explicit = rest, ""
     if rest.startswith("["):
         host, _, tail = rest[1:].partition("]")
         explicit = tail.removeprefix(":")
     elif rest.count(":") == 1:
         host, _, explicit = rest.partition(":")
-    else:
-        explicit = ""
     if explicit.isascii() and explicit.isdigit() and int(explicit) <= 65535:
         port = int(explicit)
     if not rest:
@@ -128,38 +116,42 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
             tables = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
             raise ConfigError(f"{file}: {err}") from err
-    kernel = tables.setdefault("kernel", {})
-    plugins = tables.setdefault("plugins", {})
+    typed(tables.get("kernel", {}), KernelSettings, f"{file}: [kernel]")
+    typed(tables, Config, str(file))
+    tables.setdefault("kernel", {}).update(_from_environment(environ))
+    for name, table in _plugin_environment(environ).items():
+        tables.setdefault("plugins", {}).setdefault(name, {}).update(table)
+    return msgspec.convert(tables, Config)
+
+
+def typed(table: Any, cls: Any, where: str, *, strict: bool = True) -> Any:
+    """`table` as `cls`.  Raises ConfigError: where, what is wrong, what is allowed or was likely meant."""
     try:
-        from_env = _from_environment(environ)
-        for key, value in from_env.items():
-            kernel[key] = value
-        for name, table in _plugin_environment(environ).items():
-            plugins.setdefault(name, {}).update(table)
-        # the environment holds only strings, so its keys alone are converted leniently
-        lenient = msgspec.convert(from_env, KernelSettings, strict=False)
-        kernel.update({key: getattr(lenient, key) for key in from_env})
-        return msgspec.convert(tables, Config)
-    except (msgspec.ValidationError, AttributeError, TypeError) as err:
-        raise ConfigError(f"{file or 'environment'}: {err}") from err
+        return msgspec.convert(table, cls, strict=strict)
+    except msgspec.ValidationError as err:
+        unknown, at = re.search(r"unknown field `(.*)`", str(err)), re.search(r"^(?!Object).*`\$\.(\w+)`", str(err))
+        near = get_close_matches(unknown[1], cls.__struct_fields__, 1) if unknown else []
+        allowed = get_args(cls.__annotations__.get(at[1])) if at else ()
+        must = " or ".join(getattr(a, "description", repr(a)) for a in allowed if isinstance(a, msgspec.Meta | str))
+        said = f"{at[1]} = {table[at[1]]!r}: it must be {must}" if at and must else str(err)
+        raise ConfigError(f"{where}: {said}{f': did you mean {near[0]!r}?' if near else ''}") from err
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
     values: dict[str, str] = {}
     for prefix in ("OLLAMA_", "CORRAL_"):
         for name, key in _ENV.items():
-            text = environ.get(prefix + name, "").strip().strip("\"'")
-            if text:
+            if text := environ.get(prefix + name, "").strip().strip("\"'"):
                 values[key] = text
-    for key in ("num_parallel", "max_queue", "max_loaded_models", "context_length"):
-        if key in values and not values[key].isdecimal():
-            del values[key]  # as the reference: an unusable count means the default
-    if "noprune" in values:
-        values["noprune"] = "0" if values["noprune"] in ("0", "f", "F", "FALSE", "false", "False") else "1"
+    for key in {"noprune", "go_template"} & set(values):
+        values[key] = "0" if values[key] in ("0", "f", "F", "FALSE", "false", "False") else "1"
     if "log_level" in values:
-        debug = values["log_level"]
-        values["log_level"] = {"2": "trace", "0": "info", "false": "info"}.get(debug, "debug")
-    return values
+        values["log_level"] = {"2": "trace", "0": "info", "false": "info"}.get(values["log_level"], "debug")
+    usable: dict[str, Any] = {}
+    for key, text in values.items():
+        with suppress(msgspec.ValidationError):  # as the reference: an unusable value is as if it were not set
+            usable[key] = getattr(msgspec.convert({key: text}, KernelSettings, strict=False), key)
+    return usable
 
 
 def _plugin_environment(environ: Mapping[str, str]) -> dict[str, dict[str, str]]:

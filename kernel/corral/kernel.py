@@ -42,7 +42,7 @@ class Kernel:
 
     def _collect(self, kind: str, hook: str) -> Kind[Any]:
         try:
-            return Kind(kind, self.plugins.offers(hook))
+            return Kind(kind, self.plugins.offers(hook), self.plugins.hint)
         except ValueError as err:
             self.plugins.problems.append(str(err))
             return Kind(kind)
@@ -71,16 +71,20 @@ class Kernel:
 
     def service(self, hook: str) -> Any:
         """The answer to a `firstresult` hook that a plugin publishes.  Raises Unsupported when nobody answers."""
-        caller = getattr(self.plugins.manager.hook, hook, None)
-        answer = caller() if caller is not None else None
+        answer = getattr(self.plugins.manager.hook, hook, lambda: None)()
         if answer is None:
-            raise Unsupported(f"nothing here answers {hook}: is the plugin that offers it disabled?")
+            word = hook.removeprefix("corral_").replace("_", " ")
+            raise Unsupported(f"no {word} here{self.plugins.hint or ': is its plugin installed?'}")
         return answer
 
     async def pull(self, ref: ModelRef, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model from the source its name belongs to."""
         if ref.source not in self.sources:
-            raise ModelNotFound(f"model '{ref.name}' not found, and no source {ref.source!r} is enabled to pull from")
+            small = [
+                f"; `corral pull {s.starter}` gets a small one" for s in self.sources.values() if hasattr(s, "starter")
+            ]
+            missing = f"no source {ref.source!r} is enabled to pull from{self.sources.hint}{''.join(small)}"
+            raise ModelNotFound(f"model '{ref.name}' not found, and {missing}")
         async with aclosing(self.sources[ref.source].pull(ref, self.store, insecure=insecure)) as updates:
             async for progress in updates:
                 yield progress

@@ -44,7 +44,7 @@ class Catalog:
         for loader in self.kernel.loaders.values():
             if loader.sniff(head):
                 return loader
-        raise Unsupported(f"no loader here reads {path.name} (there is {', '.join(self.kernel.loaders) or 'none'})")
+        raise Unsupported(f"no loader here reads {path.name} (there is {self.kernel.loaders.there_is})")
 
     def open(self, model: StoredModel) -> Weights:
         """Map the model's weights; the caller closes them."""
@@ -83,4 +83,4 @@ class Catalog:
             source = engine.source_of(model, info, preference)
             if source is not None:
                 return engine.compile(source, model.config.parser)
-        raise Unsupported(f'no template engine here can render "{model.ref.name}": is the plugin "templates" disabled?')
+        raise Unsupported(f'no template engine renders "{model.ref.name}" (there is {self.kernel.templates.there_is})')

@@ -45,7 +45,8 @@ class Pipeline:
             raise Unsupported(f'"{request.model}" does not support thinking')
         if "completion" not in have:
             verb = "chat" if request.prompt is None else "generate"
-            raise Unsupported(f'"{request.model}" does not support {verb}')
+            why = "" if self.kernel.engines else f": there is no engine here{self.kernel.engines.hint}"
+            raise Unsupported(f'"{request.model}" does not support {verb}{why}')
         images = request.images or any(message.images for message in request.messages)
         implied = {"tools": request.tools, "insert": request.suffix, "vision": images}
         needs = [*request.needs, *(need for need, given in implied.items() if given)]
@@ -127,6 +128,7 @@ async def _generate(request: types.ChatRequest, *, what: Description, resident: 
             elif isinstance(event, runners.DoneEvent):
                 reason = event.reason
                 usage = replace(usage, drafted_tokens=event.drafted_tokens, accepted_tokens=event.accepted_tokens)
+                usage = replace(usage, prompt_ns=event.prompt_ns or usage.prompt_ns, eval_ns=event.eval_ns)
             else:
                 for token_id in event.token_ids:
                     repeats = repeats + 1 if output and token_id == output[-1] else 0
@@ -140,7 +142,7 @@ async def _generate(request: types.ChatRequest, *, what: Description, resident: 
                     break
     for piece in [*_parse(parser, stream.flush(), ()), *(parser.finish() if parser else ())]:
         yield piece
-    eval_ns = time.perf_counter_ns() - began - usage.queue_ns - usage.prompt_ns
+    eval_ns = usage.eval_ns or time.perf_counter_ns() - began - usage.queue_ns - usage.prompt_ns
     yield types.Piece(
         done_reason=reason,
         stop_text=stream.stopped_by or "",

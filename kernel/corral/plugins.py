@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import pluggy
 
+from corral.config import typed
 from corral.errors import PluginError
 from corral.hookspecs import Hooks
 from corral.types import Value
@@ -56,7 +56,7 @@ def _configure(cls: Any, table: Mapping[str, Any]) -> Any:
         if name.startswith("corral_") and inspect.iscoroutinefunction(getattr(cls, name)):
             raise TypeError(f"hook {name} is `async def`; hooks are plain functions that return providers")
     texts = any(isinstance(value, str) for value in table.values())
-    return cls(msgspec.convert(dict(table), cls.Config, strict=not texts))
+    return cls(typed(dict(table), cls.Config, "configuration", strict=not texts))
 
 
 class Plugins:
@@ -72,6 +72,8 @@ class Plugins:
             self._register(plugin, dict(tables.get(plugin.name, {})))
         for name in set(tables) - {row.name for row in self.rows}:
             self.problems.append(f"[plugins.{name}]: no plugin of that name is installed")
+        off = ", ".join(row.name for row in self.rows if row.state == "off")
+        self.hint = f"; plugins that are off: {off}" if off else ""  # for who misses something
         self._check()
 
     def _register(self, plugin: Found, table: dict[str, Any]) -> None:

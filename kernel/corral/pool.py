@@ -167,7 +167,7 @@ class ModelPool:
             if info.tensors:
                 engine = next((engine for engine in self.kernel.engines.values() if engine.fits(info)), None)
                 if engine is None:
-                    there_is = ", ".join(self.kernel.engines) or "none"
+                    there_is = self.kernel.engines.there_is
                     raise Unsupported(f"no engine here runs architecture {info.architecture!r} (engines: {there_is})")
                 resident.runner = await engine.open(weights, self._runner_settings())
             resident.tokenizer = await tokenizer

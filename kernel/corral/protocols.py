@@ -278,7 +278,7 @@ class Source(Protocol):
     """Somewhere models can be fetched from; `name` is `ModelRef.source`.
 
     Closing a generator stops the work within one chunk; partial downloads are kept and resumed.  `push` raises
-    Unsupported where models cannot be pushed.
+    Unsupported where models cannot be pushed.  A source may have a `starter`: the name of a small model to begin with.
     """
 
     name: str

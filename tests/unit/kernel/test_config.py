@@ -72,6 +72,35 @@ def test_a_wrong_file_is_named(tmp_path: Path, text: str) -> None:
         load(file, environ={})
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('keep_alive = "5x"', "keep_alive = '5x': it must be like \"5m\""),
+        ('load_timeout = "soon"', "load_timeout = 'soon': it must be like"),
+        ('kv_cache_type = "q3"', "kv_cache_type = 'q3': it must be 'f16' or 'f32' or 'q8_0'"),
+        ('isolation = "box"', "isolation = 'box': it must be 'thread' or 'process'"),
+        ('log_level = "loud"', "log_level = 'loud': it must be 'trace' or"),
+        ('go_template = "yes"', "go_template = 'yes': it must be '' or '0' or '1'"),
+        ("max_queue = -1", "max_queue = -1: it must be a number, 0 or more"),
+        ("hots = 1", "unknown field `hots`: did you mean 'host'?"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_refused_with_what_can(tmp_path: Path, line: str, said: str) -> None:
+    file = tmp_path / "corral.toml"
+    file.write_text(f"[kernel]\n{line}\n")
+    with pytest.raises(ConfigError) as err:
+        load(file, environ={})
+    assert str(err.value).startswith(f"{file}: [kernel]: ")
+    assert said in str(err.value)
+
+
+def test_an_unusable_value_of_the_environment_is_as_if_not_set() -> None:
+    unusable = {"KEEP_ALIVE": "5x", "KV_CACHE_TYPE": "q3", "NUM_PARALLEL": "-3", "GO_TEMPLATE": "yes"}
+    found = load(environ={"XDG_CONFIG_HOME": "/nowhere", **{f"OLLAMA_{key}": text for key, text in unusable.items()}})
+    assert (found.kernel.keep_alive, found.kernel.kv_cache_type, found.kernel.num_parallel) == ("5m", "f16", 8)
+    assert found.kernel.go_template == "1", "as the reference: whatever is not false is true"
+
+
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"nowhere\.toml"):
         load(tmp_path / "nowhere.toml", environ={})

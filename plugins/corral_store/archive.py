@@ -25,25 +25,34 @@ _MANIFEST = re.compile(r"(?:\./)?manifests/([^/]+)/([^/]+)/([^/]+)/([^/]+)")
 def export(store: OllamaStore, ref: ModelRef, target: Path) -> int:
     """Write a model to `target`, which appears only when it is whole; its length.  Blocking.
 
-    Raises ModelNotFound, FormatError for a model with a missing blob, CorralError when the disk refuses.
+    Raises ModelNotFound, FormatError for a model with a missing blob, CorralError when the disk refuses or `target` is
+    there already.
     """
-    ref = store.resolve(ref)
-    store.get(ref)  # texts and config can be read
-    data = store.manifest(ref)
-    manifest = wire.read_manifest(data, f"the manifest of {ref.name}")
+    if target.exists():
+        raise CorralError(f"{target} exists already: remove it or choose another name")
     partial = target.with_name(f".{target.name}.partial")
     with files.guarded(f"exporting {ref.name} to {target}", store.root):
         try:
-            with tarfile.open(partial, "w", format=tarfile.PAX_FORMAT) as archive:
-                archive.addfile(_member(_manifest_name(ref), len(data)), io.BytesIO(data))
-                for digest in dict.fromkeys(layer.digest for layer in (manifest.config, *manifest.layers)):
-                    _add_blob(archive, store.path(digest), ref)
-            with partial.open("rb") as file:
+            with partial.open("wb") as file:
+                write(store, ref, file)
+                file.flush()
                 os.fsync(file.fileno())
             partial.replace(target)
         finally:
             partial.unlink(missing_ok=True)
     return target.stat().st_size
+
+
+def write(store: OllamaStore, ref: ModelRef, out: IO[bytes]) -> None:
+    """The same into a stream, which need not be seekable.  Blocking.  Raises ModelNotFound, FormatError, OSError."""
+    ref = store.resolve(ref)
+    store.get(ref)  # texts and config can be read
+    data = store.manifest(ref)
+    manifest = wire.read_manifest(data, f"the manifest of {ref.name}")
+    with tarfile.open(fileobj=out, mode="w|", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(_member(_manifest_name(ref), len(data)), io.BytesIO(data))
+        for digest in dict.fromkeys(layer.digest for layer in (manifest.config, *manifest.layers)):
+            _add_blob(archive, store.path(digest), ref)
 
 
 def _add_blob(archive: tarfile.TarFile, path: Path, ref: ModelRef) -> None:

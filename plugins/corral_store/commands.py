@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corral import BadRequest, CorralError
+from corral import BadRequest, CorralError, ModelRef
 from corral_store.store import OllamaStore
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ Open = Callable[["Kernel"], OllamaStore]
 
 
 class Export:
-    """`corral export MODEL FILE`."""
+    """`corral export MODEL FILE`, or `-` for stdout."""
 
     name, help = "export", "Write a model to a file"
 
@@ -27,7 +27,7 @@ class Export:
         """A model and a file."""
         parser.description = "Write a model, with all that belongs to it, to one tar file for another machine."
         parser.add_argument("model", metavar="MODEL")
-        parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument("file", metavar="FILE", type=Path, help="a file that is not there yet; - for stdout")
 
     async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
         """Raises ModelNotFound, CorralError."""
@@ -36,11 +36,26 @@ class Export:
         from corral_store.archive import export
 
         store, ref = self._open(kernel), kernel.parse_ref(args.model)
+        if str(args.file) == "-":
+            await asyncio.to_thread(_to_stdout, store, ref)
+            return 0
         if not args.file.absolute().parent.is_dir():
             raise CorralError(f"{args.file.parent} is no folder")
         size = await asyncio.to_thread(export, store, ref, args.file.absolute())
         sys.stderr.write(f"exported {store.resolve(ref).name} to {args.file} ({size} bytes)\n")
         return 0
+
+
+def _to_stdout(store: OllamaStore, ref: ModelRef) -> None:
+    from corral_store.archive import write
+
+    if sys.stdout.isatty():
+        raise CorralError("a model is no text for a terminal: name a file, or send stdout to one")
+    try:
+        write(store, ref, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    except OSError as err:
+        raise CorralError(f"exporting {ref.name} to stdout: {err.strerror or err}") from err
 
 
 class Import:

@@ -144,8 +144,34 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
 
     code, said = corral("one", "export", "m", "m.tar")
     assert (code, said) == (0, f"exported m:latest to m.tar ({(tmp_path / 'm.tar').stat().st_size} bytes)\n")
+    assert corral("one", "export", "m", "m.tar") == (
+        1,
+        f"Error: {tmp_path / 'm.tar'} exists already: remove it or choose another name\n",
+    )
     assert corral("two", "import", "m.tar") == (0, "imported m:latest\n")
     assert opened(tmp_path / "two").get(name("m")).system == "hi"
     assert corral("one", "export", "nobody", "x.tar") == (1, "Error: model 'nobody:latest' not found\n")
     assert corral("one", "export", "m", "none/x.tar") == (1, "Error: none is no folder\n")
     assert corral("two", "import", "x.tar") == (1, "Error: x.tar: no such file\n")
+
+
+def test_a_model_goes_to_stdout_unless_that_is_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    import asyncio
+
+    store = opened(tmp_path / "one")
+    asyncio.run(model(store, name("m"), system="hi"))
+    export(store, name("m"), tmp_path / "m.tar")
+    monkeypatch.setattr("corral.kernel.discover", lambda: found([Plugin]))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("CORRAL_MODELS", str(store.root))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["corral", "export", "m", "-"])
+    assert main() == 0
+    assert capfdbinary.readouterr() == ((tmp_path / "m.tar").read_bytes(), b"")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert main() == 1
+    out, said = capfdbinary.readouterr()
+    assert (out, said.startswith(b"Error: a model is no text for a terminal")) == (b"", True)
+    assert not (tmp_path / "-").exists()

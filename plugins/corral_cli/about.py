@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from corral import CorralError
+from corral import CorralError, __version__
 from corral_cli.flags import CLIENT_VARIABLES, describe
 
 if TYPE_CHECKING:
@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 
 
 class Version:
-    """`corral version`, `corral -v`: the version the listening server reports, and this program's where it differs."""
+    """`corral version`, `corral -v`: the version the listening server reports, and this program's where it differs.
+
+    Both are versions of the API.  The release of Corral comes last.
+    """
 
     name, help = "version", "Show the version of the server and of this program"
 
@@ -32,6 +35,7 @@ class Version:
             print(f"corral version is {served}")
         if served != kernel.version():
             print(f"Warning: client version is {kernel.version()}")
+        print(f"Corral release {__version__}; the version above is that of the API it speaks")
         return 0
 
 

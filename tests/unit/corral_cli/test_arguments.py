@@ -2,6 +2,8 @@
 
 import pytest
 
+from corral import __version__
+
 from .conftest import FakeServer
 
 
@@ -66,22 +68,25 @@ def test_help_of_an_unknown_command(corral, capsys) -> None:
     assert capsys.readouterr().err == 'Error: unknown command "nope" for "corral"\n'
 
 
+RELEASE = f"Corral release {__version__}; the version above is that of the API it speaks\n"
+
+
 @pytest.mark.parametrize("argv", [["-v"], ["--version"], ["version"]])
 def test_version_is_the_servers(corral, server: FakeServer, capsys, argv: list[str]) -> None:
     server.replies["GET /api/version"] = {"version": "0.30.0"}
     assert corral(*argv) == 0
-    assert capsys.readouterr().out == "corral version is 0.30.0\n"
+    assert capsys.readouterr().out == f"corral version is 0.30.0\n{RELEASE}"
 
 
 def test_another_version_is_told(corral, server: FakeServer, capsys) -> None:
     server.replies["GET /api/version"] = {"version": "9.9.9"}
     assert corral("-v") == 0
-    assert capsys.readouterr().out == "corral version is 9.9.9\nWarning: client version is 0.30.0\n"
+    assert capsys.readouterr().out == f"corral version is 9.9.9\nWarning: client version is 0.30.0\n{RELEASE}"
 
 
 def test_version_without_a_server(corral, monkeypatch: pytest.MonkeyPatch, capsys) -> None:
     monkeypatch.setenv("OLLAMA_HOST", "127.0.0.1:1")
     assert corral("-v") == 0
     assert capsys.readouterr().out == (
-        "Warning: could not connect to a running Corral instance\nWarning: client version is 0.30.0\n"
+        f"Warning: could not connect to a running Corral instance\nWarning: client version is 0.30.0\n{RELEASE}"
     )

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corral import CorralError
+from corral import ConfigError, CorralError
 from corral_cli.flags import CLIENT_VARIABLES, describe, switch
 from corral_cli.hookspecs import Check, Finding
 
@@ -31,11 +31,15 @@ class PluginCheck:
         for kind, needed in (
             (kernel.engines, "run a model"),
             (kernel.loaders, "read a model"),
+            (kernel.tokenizers, "split text into tokens"),
+            (kernel.templates, "render a prompt"),
+            (kernel.stores, "keep models"),
             (kernel.routes, "serve"),
         ):
             if not kind:
-                advice = "enable a plugin that offers one: `corral plugins` lists them"
-                found.append(Finding(fact=f"no plugin can {needed}", state="broken", advice=advice))
+                advice = f"enable a plugin that offers one{kernel.plugins.hint} (`corral plugins` lists all)"
+                fact = f"no plugin can {needed}: there is no {kind.kind}"
+                found.append(Finding(fact=fact, state="broken", advice=advice))
         return found
 
 
@@ -90,8 +94,8 @@ async def examine(kernel: "Kernel", only: str = "") -> list[tuple[str, Finding]]
     for check in [check for check in (*checks, DiskCheck(), ServerCheck()) if only in ("", check.name)]:
         try:
             found += [(check.name, finding) for finding in await check.examine(kernel)]
-        except CorralError as err:
-            found.append((check.name, Finding(fact=err.message, state="broken", advice="see above")))
+        except (CorralError, OSError) as err:
+            found.append((check.name, Finding(fact=str(err), state="broken", advice="see above")))
     return found
 
 
@@ -121,8 +125,14 @@ class Doctor:
         from corral_cli.logs import start_log
 
         start_log(kernel, quiet=True)
-        async with kernel.live():
-            found = await examine(kernel)
+        try:
+            async with kernel.live():
+                found = await examine(kernel)
+        except ConfigError:
+            raise
+        except (CorralError, OSError) as err:  # a lifespan failed: the checks that need none of it still tell
+            advice = "mend this first: nothing runs until it is"
+            found = [("start", Finding(fact=str(err), state="broken", advice=advice)), *await examine(kernel)]
         if args.json:
             import msgspec
 

@@ -1,6 +1,7 @@
 """What `corral doctor` and `corral bench` say about the machine as the engine sees it."""
 
 import os
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -107,12 +108,14 @@ def _cache(folder: Path) -> Finding:
     """Where object code lies, and whether it can be written."""
     kernels = list(folder.glob("*.o")) if folder.is_dir() else []
     values = {"folder": str(folder), "kernels": len(kernels)}
-    above = folder
-    while not above.exists():
-        above = above.parent
-    if not os.access(above, os.W_OK):
-        advice = f"make {above} writable or set XDG_CACHE_HOME: until then every start compiles the kernels again"
-        return Finding(fact=f"kernel cache {folder} cannot be written", state="warning", advice=advice, values=values)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as err:
+        advice = f"make {folder} writable or set XDG_CACHE_HOME: until then every start compiles the kernels again"
+        fact = f"kernel cache {folder} cannot be written: {err.strerror or err}"
+        return Finding(fact=fact, state="warning", advice=advice, values=values)
     if not kernels:
         return Finding(fact=f"kernel cache {folder} is empty: the first start compiles", values=values)
     return Finding(fact=f"{len(kernels)} compiled kernels in {folder}", values=values)

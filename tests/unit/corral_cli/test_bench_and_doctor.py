@@ -167,6 +167,43 @@ def test_doctor_finds_what_is_broken(
     assert broken["advice"]
 
 
+def test_a_store_that_cannot_be_opened_is_a_finding_among_the_others(
+    corral: Callable[..., int], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "models").write_text("not a folder")
+    assert corral("doctor", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    first = found[0]
+    assert (first["check"], first["state"]) == ("start", "broken")
+    assert str(tmp_path / "models") in first["fact"]
+    assert {"plugins", "engine", "server"} <= {finding["check"] for finding in found}
+
+
+@pytest.mark.parametrize(
+    ("plugin", "kind"),
+    [
+        ("TOKENIZERS", "tokenizer"),
+        ("TEMPLATES", "template engine"),
+        ("GGUF", "loader"),
+        ("ENGINE", "engine"),
+        ("STORE", "store"),
+    ],
+)
+def test_a_kind_that_is_missing_because_its_plugin_is_off_is_a_finding(
+    corral: Callable[..., int],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    plugin: str,
+    kind: str,
+) -> None:
+    monkeypatch.setenv(f"CORRAL_PLUGINS__{plugin}__ENABLED", "0")
+    assert corral("doctor", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    (missing,) = [finding for finding in found if finding["fact"].endswith(f"there is no {kind}")]
+    assert missing["state"] == "broken"
+    assert f"plugins that are off: {plugin.lower()}" in missing["advice"]
+
+
 async def test_a_check_that_cannot_look_is_broken_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     from corral.config import Config
     from corral.kernel import Kernel
@@ -195,8 +232,10 @@ def test_the_machine_as_the_engine_sees_it(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setenv("CORRAL_SIMD", "portable")
     assert "CORRAL_SIMD forces it" in findings_of(EngineConfig())[0].advice
     assert findings_of(EngineConfig(n_threads=4096))[2].state == "warning"
-    monkeypatch.setattr("os.access", lambda *_: False)
-    assert "cannot be written" in findings_of(EngineConfig())[1].fact
+    (tmp_path / "file").write_text("no folder can be made below a file")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    unwritable = findings_of(EngineConfig())[1]
+    assert (unwritable.state, "cannot be written" in unwritable.fact) == ("warning", True)
     monkeypatch.setattr(memory, "group_bytes", lambda: 1 << 20)
     short = findings_of(EngineConfig())[-1]
     assert short.state == "warning"

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_LONGEST = 64  # tokens of the longest circle that is noticed
+_LONGEST = 256  # tokens of the longest circle that is noticed
 
 
 class LoopWatch:

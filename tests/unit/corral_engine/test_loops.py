@@ -12,7 +12,7 @@ def closes_after(tokens: list[int], limit: int) -> int | None:
     return next((n for n, token in enumerate(tokens, 1) if watch.closes(token)), None)
 
 
-@pytest.mark.parametrize("circle", [[7], [1, 2], [1, 1, 2], list(range(64))])
+@pytest.mark.parametrize("circle", [[7], [1, 2], [1, 1, 2], list(range(64)), list(range(256))])
 def test_a_circle_is_noticed_after_the_limit(circle: list[int]) -> None:
     start = [101, 102, 103]
     assert closes_after(start + circle * 100, 50) == len(start) + len(circle) + 50

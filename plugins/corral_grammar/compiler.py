@@ -1,25 +1,29 @@
 """Compiles constraints, within limits of size and time, and keeps what was compiled lately."""
 
+import atexit
 import hashlib
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 from corral import BadRequest, Constraint
 from corral_grammar.cache import ByteCache
-from corral_grammar.grammars import GRAMMARS
+from corral_grammar.grammars import GRAMMARS, LIMITS, locate
 from corral_grammar.plugin import GrammarConfig
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
     from corral_engine.constraints import TokenTexts
-    from corral_grammar.state import GrammarState
+    from corral_grammar.state import GrammarState, Work
 
 _STACK_BYTES = 128 << 20  # the library recurses along chains of rules; only what is used is ever allocated
 _MAX_AT_ONCE = 2
 _GRAMMAR_BYTES = 64 << 10  # what the smallest compiled grammar takes, and how much more for each byte of source
 _BYTES_PER_SOURCE_BYTE = 64
+_BYTES_PER_SECOND = 300 << 20  # at most as fast does the library build states, which stay with the grammar
+_EXIT_S = 10.0  # how long the end of the process waits for compilations: longer than any may take
 
 
 class Prepared(NamedTuple):
@@ -27,7 +31,14 @@ class Prepared(NamedTuple):
 
     texts: "TokenTexts"
     tokenizer: "LLTokenizer"
-    cache: "ByteCache[LLMatcher]"
+    cache: "ByteCache[Compiled]"
+
+
+class Compiled(NamedTuple):
+    """One grammar.  Its states are shared by all sequences that follow it, and grow with what they do."""
+
+    matcher: "LLMatcher"
+    work: "Work"
 
 
 class GrammarCompiler:
@@ -56,44 +67,59 @@ class GrammarCompiler:
             )
         prepared = self._prepare(vocabulary)
         key = f"{constraint.kind} {hashlib.sha256(constraint.source.encode()).hexdigest()}"
-        matcher = prepared.cache.get(key)
-        if matcher is None:
-            grammar = GRAMMARS[constraint.kind](constraint.source)
-            matcher = self._within_time(lambda: _compile(prepared.tokenizer, grammar, constraint))
-            prepared.cache.put(key, matcher, _GRAMMAR_BYTES + _BYTES_PER_SOURCE_BYTE * size_bytes)
-        return GrammarState(matcher.deep_copy(), vocabulary.eog_ids, forces=vocabulary.encodes)
+        compiled = prepared.cache.get(key)
+        if compiled is None:
+            compiled = self._within_time(lambda: _compile(prepared.tokenizer, constraint))
+        grown = int(_BYTES_PER_SECOND * compiled.work.seconds)
+        prepared.cache.put(key, compiled, _GRAMMAR_BYTES + _BYTES_PER_SOURCE_BYTE * size_bytes + grown)
+        return GrammarState(
+            compiled.matcher.deep_copy(), vocabulary.eog_ids, forces=vocabulary.encodes, work=compiled.work
+        )
 
     def _prepare(self, vocabulary: "TokenTexts") -> Prepared:
         from corral_grammar.vocabulary import make_tokenizer
 
         with self._lock:
             if self._prepared is None or self._prepared.texts is not vocabulary:
-                cache: ByteCache[LLMatcher] = ByteCache(self.config.cache_bytes)
+                cache: ByteCache[Compiled] = ByteCache(self.config.cache_bytes)
                 self._prepared = Prepared(vocabulary, make_tokenizer(vocabulary), cache)
             return self._prepared
 
-    def _within_time(self, work: "Callable[[], LLMatcher]") -> "LLMatcher":
+    def _within_time(self, work: "Callable[[], Compiled]") -> Compiled:
         """Do it on a thread with a deep stack.  One that takes too long ends by the library's own limits, unheard."""
-        results: list[LLMatcher | BadRequest] = []
+        results: list[Compiled | Exception] = []
 
         def run() -> None:
             try:
                 results.append(work())
-            except BadRequest as err:
+            except Exception as err:
                 results.append(err)
             finally:
                 self._running.release()
+                _threads.discard(thread)
 
         thread = threading.Thread(target=run, name="grammar compiler", daemon=True)
         if not self._running.acquire(timeout=self.config.compile_s):
             raise BadRequest("other constraints are being compiled and take long; try again")
+        _threads.add(thread)
         _start_with_stack(thread)
         thread.join(self.config.compile_s)
         if not results:
             raise BadRequest(f"the constraint takes more than {self.config.compile_s:g} s to compile: make it simpler")
-        if isinstance(results[0], BadRequest):
+        if isinstance(results[0], Exception):
             raise results[0]
         return results[0]
+
+
+_threads: set[threading.Thread] = set()  # those that compile now
+
+
+@atexit.register
+def wait_for_compilations(seconds: float = _EXIT_S) -> None:
+    """An interpreter must not go from under a thread that is inside the library."""
+    end = time.monotonic() + seconds
+    for thread in list(_threads):
+        thread.join(max(0.0, end - time.monotonic()))
 
 
 _stack_size = threading.Lock()
@@ -109,25 +135,22 @@ def _start_with_stack(thread: threading.Thread) -> None:
             threading.stack_size(before)
 
 
-def _compile(tokenizer: "LLTokenizer", grammar: str, constraint: Constraint) -> "LLMatcher":
-    from llguidance import LLMatcher, LLParserLimits
+def _compile(tokenizer: "LLTokenizer", constraint: Constraint) -> Compiled:
+    from llguidance import LLMatcher
 
-    from corral_grammar.state import summary
+    from corral_grammar.state import Work, summary
 
-    limits = LLParserLimits(max_lexer_states=50_000, max_grammar_size=200_000, verbose_errors=False)
-    matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=limits)
+    began = time.thread_time()
+    grammar = GRAMMARS[constraint.kind](constraint.source)
+    matcher = LLMatcher(tokenizer, grammar, log_level=0, limits=LIMITS)
     problem = matcher.get_error()
     if not problem:
         first = matcher.deep_copy()
         is_empty = not any(first.compute_bitmask())
         problem = first.get_error() or ("nothing matches it" if is_empty else "")
     if not problem:
-        return matcher
+        return Compiled(matcher, Work(time.thread_time() - began))
     if problem.startswith("NoExtension"):
         problem = "nothing matches it"
-    place = ""
-    if constraint.kind == "json_schema":
-        from corral_grammar.grammars import locate
-
-        place = locate(constraint.source)
+    place = locate(constraint.source) if constraint.kind == "json_schema" else ""
     raise BadRequest(f"invalid {constraint.kind} constraint{place}: {summary(problem)}")

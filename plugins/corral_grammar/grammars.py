@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import msgspec
-from llguidance import LLMatcher, regex_to_lark
+from llguidance import LLMatcher, LLParserLimits, regex_to_lark
 
 from corral import JSON, BadRequest, JSONObject
 from corral_grammar import gbnf, lark
+from corral_grammar.multiples import check_remainders
 from corral_grammar.schema import SchemaReader
 
 if TYPE_CHECKING:
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
 # One space, or one or two newlines and then an indentation: a model cannot go on with white space for ever.
 _JSON_STYLE: "JsonCompileOptions" = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})"}
 _MAX_LOCATED = 300
+# A state of the lexer takes about 2.3 KB; the longest text of bounded length takes one for each character.
+LIMITS = LLParserLimits(
+    max_lexer_states=20_000,
+    max_grammar_size=200_000,
+    initial_lexer_fuel=500_000,
+    step_lexer_fuel=100_000,
+    verbose_errors=False,
+)
 _MAX_REPETITION = 100_000
 _REPETITION = re.compile(r"\\.|\{\s*(\d+)\s*(?:,\s*(\d*)\s*)?\}", re.DOTALL)
 
@@ -58,9 +67,12 @@ def gbnf_grammar(source: str) -> str:
 
 def lark_grammar(source: str) -> str:
     """llguidance's Lark dialect; schemas after `%json` are read as `json_schema` reads them."""
-    parts = lark.check(source)
+    parts, n_remainders = lark.check(source), 0
     for index in range(1, len(parts), 2):
-        parts[index] = {**_plain(SchemaReader(parts[index], check_pattern).read()), "x-guidance": _JSON_STYLE}
+        reader = SchemaReader(parts[index], check_pattern)
+        parts[index] = {**_plain(reader.read()), "x-guidance": _JSON_STYLE}
+        n_remainders += reader.n_remainders
+        check_remainders(n_remainders)
     return str(LLMatcher.grammar_from_lark(lark.put_together(parts)))
 
 
@@ -76,7 +88,7 @@ def quote(text: str) -> str:
 
 def check_pattern(pattern: str) -> str:
     """What is wrong with a regular expression inside a JSON schema; "" when nothing is."""
-    problem = str(LLMatcher.validate_grammar(LLMatcher.grammar_from_regex(regex_to_lark(pattern, "dw"))))
+    problem = str(LLMatcher.validate_grammar(LLMatcher.grammar_from_regex(regex_to_lark(pattern, "dw")), limits=LIMITS))
     lines = [line.strip() for line in problem.splitlines()]
     errors = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
     return errors[0] if errors else "" if not lines or lines[0].startswith("WARNING") else lines[0][:200]
@@ -87,7 +99,7 @@ def locate(source: str) -> str:
     reader = SchemaReader(_decode(source, "JSON schema"), lambda _: "")
     reader.read()
     for path, schema in reversed(reader.nodes[:_MAX_LOCATED]):
-        if '"$ref"' not in quote_json(schema) and LLMatcher.validate_grammar(_from_schema(schema)):
+        if '"$ref"' not in quote_json(schema) and LLMatcher.validate_grammar(_from_schema(schema), limits=LIMITS):
             return f" at {path}"
     return ""
 

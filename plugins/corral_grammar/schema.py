@@ -28,6 +28,7 @@ from corral_grammar.keywords import (
     SCHEMA_MAPS,
     UNENFORCED,
 )
+from corral_grammar.multiples import check_remainders, count_remainders
 
 MAX_DEPTH = 100  # objects and lists within each other; the library reads 128 levels
 MAX_SCHEMAS = 10_000  # with the schemas inside
@@ -66,6 +67,7 @@ class SchemaReader:
         self._refs: dict[str, str] = {}  # path → what it refers to
         self._patterns: set[str] = set()
         self._combines = False
+        self.n_remainders = 0
 
     def read(self) -> JSON:
         """The schema without what only describes.  Raises BadRequest naming the path of the first mistake."""
@@ -87,6 +89,8 @@ class SchemaReader:
                 raise BadRequest(f"JSON schema too large: {node.path} is one of more than {MAX_SCHEMAS} schemas")
             todo.extend(reversed([*self._members(node, enforced)]))
         self._check_refs()
+        self.n_remainders = count_remainders((schema for _, schema in self.nodes), together=self._combines)
+        check_remainders(self.n_remainders)
         if not self._combines:
             for _, schema in self.nodes:
                 _close(schema)

@@ -1,12 +1,21 @@
 """Where one sequence stands in its grammar."""
 
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from llguidance import LLMatcher
 
 from corral import BadRequest, CorralError
+
+
+@dataclass
+class Work:
+    """How long the library has built states of one grammar, for all sequences that follow it."""
+
+    seconds: float = 0.0
 
 
 class GrammarState:
@@ -16,9 +25,10 @@ class GrammarState:
     does not fit.
     """
 
-    def __init__(self, matcher: LLMatcher, eog_ids: frozenset[int], *, forces: bool) -> None:
+    def __init__(self, matcher: LLMatcher, eog_ids: frozenset[int], *, forces: bool, work: Work) -> None:
         """`forces`: the model's tokenizer is known, so forced text can be written the way it would write it."""
         self._matcher, self._eog_ids, self._forces = matcher, eog_ids, forces
+        self._work = work
         self._forced: list[int] | None = None
 
     def allows(self, token_id: int) -> bool:
@@ -28,10 +38,15 @@ class GrammarState:
 
     def count_valid(self, token_ids: Sequence[int]) -> int:
         """How many of the tokens, from the first, may come one after the other."""
-        return int(self._matcher.validate_tokens(list(token_ids)))
+        began = time.perf_counter()
+        n_valid = int(self._matcher.validate_tokens(list(token_ids)))
+        self._work.seconds += time.perf_counter() - began
+        return n_valid
 
     def mask(self, logits: Any) -> None:
+        began = time.perf_counter()
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        self._work.seconds += time.perf_counter() - began
         self._check()
         allowed = np.unpackbits(bits, count=min(len(logits), 8 * len(bits)), bitorder="little")
         logits[: len(allowed)][allowed == 0] = -np.inf

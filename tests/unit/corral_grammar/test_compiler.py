@@ -1,8 +1,12 @@
 """States of compiled constraints, limits, the cache, and vocabularies of several kinds."""
 
+import json
 import pickle
+import subprocess
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -143,11 +147,58 @@ def test_the_cache_forgets_what_was_used_longest_ago() -> None:
 
 
 def test_compiled_constraints_are_kept_within_their_bytes() -> None:
-    compiler, texts = GrammarCompiler(GrammarConfig(cache_bytes=300_000)), Bytes()
-    for number in range(300):
+    compiler, texts = GrammarCompiler(GrammarConfig(cache_bytes=5_000_000)), Bytes()
+    for number in range(100):
         compiler.compile(Constraint(kind="regex", source=f"a{number}"), texts)
     assert compiler._prepared is not None
-    assert 0 < compiler._prepared.cache.size_bytes <= 300_000
+    assert 0 < compiler._prepared.cache.size_bytes <= 5_000_000
+
+
+def test_what_built_many_states_is_not_kept() -> None:
+    compiler, texts = GrammarCompiler(GrammarConfig(cache_bytes=2 << 20)), Bytes()
+    state = compiler.compile(YES_NO, texts)
+    assert compiler._prepared is not None
+    assert len(compiler._prepared.cache) == 1
+    state._work.seconds = 0.5  # as after many masks of a large grammar
+    compiler.compile(YES_NO, texts)
+    assert len(compiler._prepared.cache) == 0
+
+
+def test_the_lexers_states_are_bounded(build: Callable[..., GrammarState]) -> None:
+    state = build("regex", "(.*a.{30}){20}")
+    written = np.random.default_rng(0).choice([*b"ab"], 40_000)
+
+    def follow() -> None:
+        for byte in written:
+            state.accept(int(byte))
+
+    with pytest.raises(BadRequest, match="lexer error: too many"):
+        follow()
+
+
+def test_multiples_leave_a_bounded_number_of_remainders(build: Callable[..., GrammarState], texts: Bytes) -> None:
+    steps = [{"type": "integer", "multipleOf": step} for step in (97, 89, 83, 79)]
+    for schema in ({"allOf": steps}, {"type": "integer", "multipleOf": 123_457}, {"multipleOf": 0.1234567}):
+        with pytest.raises(BadRequest, match="multipleOf leaves more than 100000 remainders"):
+            build("json_schema", json.dumps(schema))
+    small = {"allOf": [{"type": "number", "multipleOf": 0.25}, {"multipleOf": 3}]}
+    assert accepts(build("json_schema", json.dumps(small)), texts, "6")
+    assert not accepts(build("json_schema", json.dumps(small)), texts, "5")
+    with pytest.raises(BadRequest, match="remainders"):
+        build("lark", "start: a b\n" + "".join(f'{n}: %json {{"multipleOf": 60001}}\n' for n in "ab"))
+
+
+def test_the_end_of_the_process_waits_for_compilations() -> None:
+    code = (
+        "from byte_texts import Bytes; from corral import BadRequest, Constraint\n"
+        "from corral_grammar.compiler import GrammarCompiler; from corral_grammar.plugin import GrammarConfig\n"
+        'constraint = Constraint(kind=\'json_schema\', source=\'{"type": "integer", "multipleOf": 99991}\')\n'
+        "try: GrammarCompiler(GrammarConfig(compile_s=0.01)).compile(constraint, Bytes())\n"
+        "except BadRequest as err: print(err)\n"
+    )
+    where = str(Path(__file__).parent)
+    done = subprocess.run([sys.executable, "-c", code], cwd=where, capture_output=True, text=True, check=False)
+    assert (done.returncode, "takes more than 0.01 s" in done.stdout) == (0, True), done.stderr
 
 
 def test_two_sequences_do_not_share_their_state() -> None:

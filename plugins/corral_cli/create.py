@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from corral import CorralError, JSONObject, ModelInfo
+from corral import CorralError, JSONObject, ModelInfo, Unsupported
 from corral_cli.command import ClientCommand
 from corral_cli.flags import switch
 
@@ -60,7 +60,7 @@ class Create(ClientCommand):
                 await require_model(client, files.base)
             if args.draft_quantize and not files.draft_files:
                 raise CorralError("--draft-quantize requires a DRAFT model")
-            model = await asyncio.to_thread(check, self._kernel, files)
+            model = await asyncio.to_thread(check, self._kernel, files, args.dry_run)
             if not args.dry_run:
                 await self._make(client, args, modelfile, files, display)
             elif files.base:
@@ -83,10 +83,10 @@ class Create(ClientCommand):
         await follow(client.stream("/api/create", body), display)
 
 
-def check(kernel: "Kernel", files: "LocalFiles") -> ModelInfo | None:
+def check(kernel: "Kernel", files: "LocalFiles", dry_run: bool) -> ModelInfo | None:
     """Open every weight file that can be read here: a broken one is not sent.  What the model among them holds.
 
-    Raises FormatError naming the file.
+    Raises FormatError naming the file.  What cannot be converted here a server may know: Unsupported in a dry run only.
     """
     from corral_modelfile import inspect
 
@@ -94,7 +94,12 @@ def check(kernel: "Kernel", files: "LocalFiles") -> ModelInfo | None:
         return None
     for group in (files.draft_files, files.adapters):
         inspect(kernel, group)
-    found = inspect(kernel, files.files, describe=True) if files.files else []
+    try:
+        found = inspect(kernel, files.files, describe=True) if files.files else []
+    except Unsupported:
+        if dry_run:
+            raise
+        return None
     return next((info for info in found if info.kind == "model"), None)
 
 

@@ -128,13 +128,16 @@ class Build:
         converter = await asyncio.to_thread(self._reader.converter, paths)
         if converter is not None:
             self._untold.append(Progress(status=f"converting {'adapter' if role == 'adapter' else 'model'}"))
-            for step in self._told():
-                yield step
             folder = await self._scratch.folder()
             converting = Work(lambda tell, stop: self._reader.convert(converter, paths, folder, base, tell, stop))
             async with aclosing(converting.steps()) as steps:
                 async for step in steps:
+                    for earlier in self._told():
+                        yield earlier
                     yield step
+            self._untold += (Progress(status=f"warning: {text}") for text in converting.result.warnings)
+            for step in self._told():
+                yield step
             self._parameters = {**converting.result.parameters, **self._parameters}
             self._read = [await self._made(path.name, path) for path in converting.result.weights]
             return

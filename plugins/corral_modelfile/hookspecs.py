@@ -2,10 +2,13 @@
 
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from corral import JSONObject, ModelInfo, Progress, StoredModel, Value, hookspec
 from corral_modelfile.request import CreateRequest
+
+if TYPE_CHECKING:
+    from corral.kernel import Kernel
 
 
 class ModelBuilder(Protocol):
@@ -24,10 +27,11 @@ class ModelBuilder(Protocol):
 
 
 class Converted(Value, frozen=True):
-    """What a conversion wrote: weight files a loader reads, and parameters that go with them."""
+    """What a conversion wrote: weight files a loader reads, parameters that go with them, what was left out."""
 
     weights: tuple[Path, ...]
     parameters: JSONObject = {}
+    warnings: tuple[str, ...] = ()
 
 
 class Converter(Protocol):
@@ -66,8 +70,11 @@ class Describer(Protocol):
         """As `Converter.fits`."""
         ...
 
-    def describe(self, files: Mapping[str, Path]) -> ModelInfo:
-        """The model that `convert` would write, without its vocabulary.  Blocking.  Raises FormatError, Unsupported."""
+    def describe(self, files: Mapping[str, Path], kernel: "Kernel") -> ModelInfo:
+        """The model that `convert` would write, without its vocabulary.  Blocking.  Raises FormatError, Unsupported.
+
+        `kernel` need not be live.
+        """
         ...
 
 

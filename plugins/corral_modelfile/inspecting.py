@@ -17,7 +17,7 @@ def inspect(kernel: "Kernel", files: Mapping[str, Path], *, describe: bool = Fal
 
     A split file counts once; files that nothing here reads are passed over: a server may know them.  With `describe`
     a converter is asked what it would make of them.
-    Raises FormatError naming the file that is broken.
+    Raises FormatError naming the file that is broken, Unsupported what a describer cannot convert.
     """
     converters = [converter for _, converter in kernel.plugins.offers("corral_model_converters")]
     reader = Reader(kernel, converters)
@@ -26,7 +26,7 @@ def inspect(kernel: "Kernel", files: Mapping[str, Path], *, describe: bool = Fal
         describers = (each for each in converters if isinstance(each, Describer) and each.fits(files))
         describer = next(describers, None)
         if describer is not None:
-            return [describer.describe(files)]
+            return [describer.describe(files, kernel)]
     sets, whole = shards(known)
     first = {min(found): found[min(found)] for found in sets.values()}
     return [reader.read(name, path).info for name, path in (whole | first).items()]

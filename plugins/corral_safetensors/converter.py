@@ -1,18 +1,21 @@
 """The converter: which files it takes, and a whole checkpoint from its files to one GGUF file."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 
-from corral import CorralError, FormatError, JSONObject, Progress, Unsupported
+from corral import CorralError, FormatError, JSONObject, ModelInfo, Progress, Unsupported
 from corral_gguf.writer import write_gguf
 from corral_modelfile.hookspecs import Converted
 from corral_safetensors import defaults, encoders
 from corral_safetensors.checkpoint import open_checkpoint
 from corral_safetensors.documents import Documents, Fields
-from corral_safetensors.family import Family
+from corral_safetensors.family import Family, Keys
+from corral_safetensors.naming import sees
 from corral_safetensors.plan import FloatType, Plan, file_keys, make_plan
 from corral_safetensors.quantized import gather
 from corral_safetensors.rows import Rows
@@ -80,6 +83,63 @@ def settle_config(family: Family, config: Fields) -> Fields:
     return settled
 
 
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A folder of weights, checked: its family, its hyper-parameters, and the tensors they become."""
+
+    documents: Documents
+    family: Family
+    config: Fields
+    keys: Keys
+    plan: Plan
+    n_tokens: int
+    n_vision: int  # tensors for images, which are left out
+
+    @property
+    def is_encoder(self) -> bool:
+        return self.keys.get("attention.causal") is False
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """All keys of the file but those of the tokenizer and the chat template."""
+        return {**_general(self.family, self.config, self.plan), **file_keys(self.family, self.keys)}
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        if not self.n_vision:
+            return ()
+        return (f"{self.n_vision} tensors that look at images are left out: the model will read text only",)
+
+
+def read_checkpoint(files: Mapping[str, Path], families: Sequence[Family], float32: FloatType) -> Checkpoint:
+    """Everything but the vocabulary; of the weights only headers are read.  Raises FormatError, Unsupported."""
+    documents = documents_of(files, CONFIG)
+    raw = documents.object(CONFIG)
+    family = choose_family(families, raw)
+    config = settle_config(family, raw)
+    keys = family.keys(config)
+    keys |= encoders.pooling_keys(documents, is_encoder=keys.get("attention.causal") is False)
+    weights = gather(open_checkpoint(documents), config)
+    size = _vocabulary_size(family, config, weights)
+    plan = make_plan(family, keys, weights, float32, tied=config.flag("tie_word_embeddings"), n_tokens=size)
+    made = {f"{name}.weight": np.array(values, np.float32) for name, values in family.tensors(config).items()}
+    n_vision = sum(sees(family, name) for name in weights)
+    return Checkpoint(documents, family, config, keys, Plan(plan.outputs, made), size, n_vision)
+
+
+def describe_model(files: Mapping[str, Path], families: Sequence[Family], float32: FloatType) -> ModelInfo:
+    """What `convert_model` would write, without its vocabulary.  Raises FormatError, Unsupported."""
+    checkpoint = read_checkpoint(files, families, float32)
+    tensors = tuple(source.info for source in checkpoint.plan.sources(lambda _: None))
+    return ModelInfo(
+        architecture=checkpoint.family.architecture,
+        metadata=checkpoint.metadata,
+        tensors=tensors,
+        parameter_count=sum(math.prod(tensor.shape) for tensor in tensors),
+        quantization=checkpoint.plan.file_type,
+    )
+
+
 def convert_model(
     files: Mapping[str, Path],
     folder: Path,
@@ -89,31 +149,20 @@ def convert_model(
     should_stop: ShouldStop,
 ) -> Converted:
     """Write `model.gguf` into `folder`.  Raises FormatError, Unsupported; Stopped."""
-    documents = documents_of(files, CONFIG)
-    raw = documents.object(CONFIG)
-    family = choose_family(families, raw)
-    config = settle_config(family, raw)
-    keys = family.keys(config)
-    is_encoder = keys.get("attention.causal") is False
-    keys |= encoders.pooling_keys(documents, is_encoder=is_encoder)
-    weights = gather(open_checkpoint(documents), config)
-    size = _vocabulary_size(family, config, weights)
-    plan = make_plan(family, keys, weights, float32, tied=config.flag("tie_word_embeddings"), n_tokens=size)
-    made = {f"{name}.weight": np.array(values, np.float32) for name, values in family.tensors(config).items()}
-    plan = Plan(plan.outputs, made)
+    checkpoint = read_checkpoint(files, families, float32)
+    documents, plan = checkpoint.documents, checkpoint.plan
     metadata = {
-        **_general(family, config, plan),
-        **file_keys(family, keys),
-        **_tokenizer_keys(documents, family, config, size),
+        **checkpoint.metadata,
+        **_tokenizer_keys(documents, checkpoint.family, checkpoint.config, checkpoint.n_tokens),
         **defaults.template_keys(documents),
     }
     pace = Pace("converting model", plan.size_bytes, tell, should_stop)
     path = folder / "model.gguf"
     write_gguf(path, metadata, plan.sources(pace.advance))
     parameters: JSONObject = defaults.parameters(documents)
-    if is_encoder:
-        parameters |= encoders.length_parameter(documents, keys["context_length"])
-    return Converted(weights=(path,), parameters=parameters)
+    if checkpoint.is_encoder:
+        parameters |= encoders.length_parameter(documents, checkpoint.keys["context_length"])
+    return Converted(weights=(path,), parameters=parameters, warnings=checkpoint.warnings)
 
 
 def _vocabulary_size(family: Family, config: Fields, weights: Mapping[str, Rows]) -> int:

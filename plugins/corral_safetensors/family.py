@@ -46,6 +46,7 @@ class Family:
     layer: Mapping[str, str] = field(default_factory=lambda: DECODER_LAYER)
     layers: str = "layers"
     skipped: tuple[str, ...] = ()  # beginnings of modules that the architecture does not have
+    vision: tuple[str, ...] = ()  # beginnings of modules for images: left out too, and whoever converts is told
     activations: tuple[str, ...] = ("silu",)
     defaults: Mapping[str, Any] = field(default_factory=dict)  # config.json may leave out what its class has anyway
     permuted: Mapping[str, str] = field(default_factory=dict)

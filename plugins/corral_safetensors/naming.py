@@ -15,6 +15,7 @@ class Names:
 
     def __init__(self, family: Family, n_layers: int) -> None:
         self._family, self._n_layers = family, n_layers
+        self._left_out = family.skipped + family.vision
         if n_layers > _MAX_LAYERS:
             raise FormatError(f"{n_layers} layers are more than a model can have")
 
@@ -26,7 +27,7 @@ class Names:
         inner = _WRAPPERS.sub("", path)
         if inner in self._family.top:
             return self._family.top[inner]
-        if inner.startswith(self._family.skipped) or (inner == "lm_head" and not self._family.has_head):
+        if inner.startswith(self._left_out) or (inner == "lm_head" and not self._family.has_head):
             return ""
         number, _, rest = inner.removeprefix(f"{self._family.layers}.").partition(".")
         stem = self._family.layer.get(rest)
@@ -39,13 +40,18 @@ class Names:
     def tensor(self, name: str) -> str:
         """`….q_proj.weight` → `….attn_q.weight`; see `module`."""
         path, _, kind = name.rpartition(".")
-        if self._family.skipped and _WRAPPERS.sub("", name).startswith(self._family.skipped):
+        if _WRAPPERS.sub("", name).startswith(self._left_out):
             return ""
         module = self.module(path)
         kind = _OLD_NORMS.get(kind, kind)
         if kind not in ("weight", "bias"):
             raise FormatError(f"the architecture {self._family.architecture} has no place for it")
         return f"{module}.{kind}" if module else ""
+
+
+def sees(family: Family, name: str) -> bool:
+    """Whether a tensor belongs to the part of a model that looks at images."""
+    return _WRAPPERS.sub("", name).startswith(family.vision)
 
 
 def stem_of(name: str) -> str:

@@ -50,13 +50,26 @@ class SafetensorsConverter:
         from corral_safetensors.converter import convert_model
         from corral_safetensors.families import BUILT_IN
 
-        if not any(name.lower().endswith(".safetensors") for name in files):
-            pickle = next(name for name in sorted(files) if name.lower().endswith(_PICKLES))
-            raise FormatError(f"{pickle}: pickles can run code and are never read: save the weights as safetensors")
+        _refuse_pickles(files)
         families = (*BUILT_IN, *self.families())
         if base is not None:
             return convert_adapter(files, folder, families, base, progress, should_stop)
         return convert_model(files, folder, families, self._config.float32, progress, should_stop)
+
+    def describe(self, files: Mapping[str, Path], kernel: "Kernel") -> ModelInfo:
+        """See `corral_modelfile.hookspecs.Describer.describe`."""
+        from corral_safetensors.converter import describe_model
+        from corral_safetensors.families import BUILT_IN
+
+        _refuse_pickles(files)
+        added = (family for _, family in kernel.plugins.offers("corral_safetensors_families"))
+        return describe_model(files, (*BUILT_IN, *added), self._config.float32)
+
+
+def _refuse_pickles(files: Mapping[str, Path]) -> None:
+    if not any(name.lower().endswith(".safetensors") for name in files):
+        pickle = next(name for name in sorted(files) if name.lower().endswith(_PICKLES))
+        raise FormatError(f"{pickle}: pickles can run code and are never read: save the weights as safetensors")
 
 
 class Plugin:

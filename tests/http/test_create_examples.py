@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import io
 import json
+import shutil
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,7 @@ import corral_gguf.plugin
 import corral_modelfile.plugin
 import corral_native_api.plugin
 import corral_quantizers.plugin
+import corral_safetensors.plugin
 import corral_store.plugin
 import corral_templates.plugin
 import corral_tokenizers.plugin
@@ -28,6 +30,7 @@ from corral_gguf.loader import GgufLoader
 from corral_gguf.writer import TensorSource, sources_of, write_gguf
 from corral_quantizers.file_types import FILE_TYPES
 
+CHECKPOINTS = Path(__file__).parents[1] / "fixtures" / "checkpoints"
 E, F, H, K, V = 256, 512, 4, 2, 356
 CHARACTERS = [chr(number) for number in range(33, 127)]
 METADATA: dict[str, Any] = {
@@ -101,7 +104,7 @@ def lora(path: Path, target: str = "blk.0.ffn_up.weight", rows: int = F, **metad
 @pytest.fixture
 def plugins() -> list[type]:
     packages = (corral_engine, corral_gguf, corral_modelfile, corral_native_api, corral_quantizers, corral_store)
-    packages += (corral_templates, corral_tokenizers)
+    packages += (corral_safetensors, corral_templates, corral_tokenizers)
     return [package.plugin.Plugin for package in packages]
 
 
@@ -134,7 +137,7 @@ def corral(client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corral:
     monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{client.port}")
     for name in ("CORRAL_HOST", "CORRAL_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    packages = (corral_cli, corral_gguf, corral_modelfile, corral_quantizers)
+    packages = (corral_cli, corral_gguf, corral_modelfile, corral_quantizers, corral_safetensors)
     local = found([package.plugin.Plugin for package in packages])
     monkeypatch.setattr("corral.kernel.discover", lambda: local)
 
@@ -273,6 +276,47 @@ async def test_quantizing_by_name(client, kernel, corral: Corral, named: str) ->
     again = await corral("create", "again", "-f", "Again", "-q", "q4_0")
     assert f"warning: the weights are {named.upper()} already" in again.err
     assert kernel.find("again").config.quantization == "Q4_0"
+
+
+async def test_a_folder_of_safetensors(client, kernel, corral: Corral) -> None:
+    shutil.copytree(CHECKPOINTS / "llama", "external-models/safetensors/some_model")
+    Path("modelfile").write_text(
+        "FROM ./external-models/safetensors/some_model/\nPARAMETER num_ctx 128\nPARAMETER temperature 0.7\n"
+    )
+    plan = await corral("create", "custom-st", "-f", "./modelfile", "-q", "q8_0", "--dry-run")
+    assert plan.code == 0, plan.err
+    assert "source        F16, 36K weights" in plan.out
+    assert "quantized to  Q8_0, " in plan.out
+    assert not files(kernel.store.root / "blobs")
+    done = await corral("create", "custom-st", "-f", "./modelfile", "-q", "q8_0")
+    assert done.code == 0, done.err
+    types = {row["type"] for row in (await show(client, "custom-st"))["tensors"]}
+    assert types == {line.split()[0] for line in plan.out.splitlines()[4:]}
+    assert (await ask(client, "custom-st", prompt="abc"))["eval_count"] > 0
+
+
+async def test_a_broken_folder_is_not_sent(kernel, corral: Corral) -> None:
+    shutil.copytree(CHECKPOINTS / "llama", "some_model")
+    shard = Path("some_model/model-00002-of-00002.safetensors")
+    shard.write_bytes(shard.read_bytes()[:-2])
+    Path("Modelfile").write_text("FROM ./some_model/\n")
+    for more in ([], ["--dry-run"]):
+        done = await corral("create", "custom-st", *more)
+        assert done.code == 1
+        assert "Error: model-00002-of-00002.safetensors: tensor " in done.err
+    assert not files(kernel.store.root / "blobs")
+
+
+async def test_a_family_unknown_here_is_left_to_the_server(kernel, corral: Corral) -> None:
+    shutil.copytree(CHECKPOINTS / "llama", "some_model")
+    config = Path("some_model/config.json")
+    config.write_text(config.read_text().replace("LlamaForCausalLM", "OtherForCausalLM"))
+    Path("Modelfile").write_text("FROM ./some_model/\n")
+    for more, is_sent in ((["--dry-run"], False), ([], True)):
+        done = await corral("create", "custom-st", *more)
+        assert done.code == 1
+        assert "unsupported architecture 'OtherForCausalLM'" in done.err
+        assert bool(files(kernel.store.root / "blobs")) is is_sent
 
 
 async def test_every_type_can_be_asked_for(client, kernel, corral: Corral) -> None:

@@ -101,7 +101,7 @@ GEMMA3 = Family(
     classes=("Gemma3ForCausalLM", "Gemma3ForConditionalGeneration"),
     keys=gemma3_keys,
     layer={**_SANDWICH, **HEAD_NORMS},
-    skipped=("vision_tower.", "multi_modal_projector."),
+    vision=("vision_tower.", "multi_modal_projector."),
     activations=_TANH,
     defaults={
         "head_dim": 256,

@@ -108,8 +108,8 @@ def test_a_tied_head_is_left_out(opened: Opened, tmp_path: Path) -> None:
     assert "output.weight" in {tensor.name for tensor in untied}
 
 
-def test_a_text_model_inside_another(opened: Opened, tmp_path: Path) -> None:
-    """Gemma 3 with its vision tower: the text model alone is taken."""
+def test_a_text_model_inside_another(opened: Opened, convert: Convert, tmp_path: Path) -> None:
+    """Gemma 3 with its vision tower: the text model alone is taken, and that is said."""
     from safetensors.numpy import load_file
 
     def change(name: str, values: NDArray[Any]) -> dict[str, NDArray[Any]]:
@@ -140,6 +140,9 @@ def test_a_text_model_inside_another(opened: Opened, tmp_path: Path) -> None:
     assert info.architecture == "gemma3"
     assert len(info.tensors) == 2 + 2 * 13
     assert info.metadata["gemma3.rope.freq_base"] == 1_000_000
+    (warning,) = convert(files).warnings
+    assert warning == "2 tensors that look at images are left out: the model will read text only"
+    assert not convert("gemma3").warnings
 
 
 # --- hyper-parameters ---------------------------------------------------------------------------------------------

@@ -13,7 +13,8 @@ from tiny_checkpoints import Files, checkpoint, files_of
 from corral import BadRequest, ChatRequest, FormatError, Message, Options, Progress, Unsupported, hookimpl
 from corral.kernel import Kernel
 from corral_embeddings import EmbedRequest
-from corral_modelfile import CreateRequest
+from corral_gguf.loader import GgufLoader
+from corral_modelfile import CreateRequest, inspect
 from corral_modelfile.local_files import files_for
 from corral_modelfile.parser import parse
 from corral_safetensors.families import QWEN2
@@ -115,6 +116,41 @@ async def test_failures_leave_no_model(kernel: Kernel, make: Make) -> None:
     assert not list((kernel.store.root / "work").glob("create-*"))
 
 
+async def test_a_fault_comes_before_the_first_status(kernel: Kernel, tmp_path: Path) -> None:
+    """So that a server can still answer 400."""
+    files = checkpoint("qwen2")
+    files["model.safetensors"] = tmp_path / "model.safetensors"
+    files["model.safetensors"].write_bytes(checkpoint("qwen2")["model.safetensors"].read_bytes()[:-1])
+    digests = {name: (await kernel.store.adopt(path)).digest for name, path in files.items()}
+    with pytest.raises(FormatError, match=r"model\.safetensors: tensor"):
+        await anext(
+            kernel.service("corral_model_builder").create(CreateRequest(ref=kernel.parse_ref("m"), files=digests))
+        )
+
+
+async def test_what_was_left_out_is_told(kernel: Kernel, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    from corral_safetensors import converter
+
+    monkeypatch.setattr(converter, "sees", lambda family, name: name == "model.norm.weight")
+    statuses = [step.status for step in await make("tiny", checkpoint("llama"))]
+    assert "warning: 1 tensors that look at images are left out: the model will read text only" in statuses
+
+
+@pytest.mark.parametrize("name", ["llama", "phi3", "nf4", "bert"])
+async def test_told_beforehand(kernel: Kernel, make: Make, name: str) -> None:
+    """What `create --dry-run` is told is what is made."""
+    (told,) = inspect(kernel, checkpoint(name), describe=True)
+    await make("made", checkpoint(name))
+    made = GgufLoader().open(kernel.find("made").weights[0])
+    try:
+        assert told.tensors == made.info.tensors
+        assert {key: made.info.metadata[key] for key in told.metadata} == pytest.approx(told.metadata)
+        assert told.parameter_count == made.info.parameter_count
+        assert (told.architecture, told.quantization) == (made.info.architecture, made.info.quantization)
+    finally:
+        made.close()
+
+
 async def test_an_adapter_alone_is_no_model(make: Make) -> None:
     with pytest.raises(FormatError, match=r"config.json is missing beside adapter_config.json"):
         await make("lora", checkpoint("lora"))
@@ -148,6 +184,8 @@ async def test_a_family_from_another_plugin(kernel: Kernel, make: Make, tmp_path
     kernel.plugins.manager.register(Other())
     await make("other", files)
     assert kernel.find("other").config.family == "qwen2"
+    (told,) = inspect(kernel, files, describe=True)
+    assert told.architecture == "qwen2"
 
 
 async def test_a_package_with_safetensors(kernel: Kernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,7 +98,7 @@ def read_adapter(
 ) -> dict[str, LoraPair]:
     """A and B of every tensor; `scale` is alpha / r, or 1 when alpha is 0.  `name` is for messages.
 
-    Raises FormatError.
+    Raises FormatError; Unsupported for an adapter that is more than pairs: half applied it would be another model.
     """
     info = weights.info
     kind = info.metadata.get("adapter.type", "lora")
@@ -114,8 +114,11 @@ def read_adapter(
     for tensor in info.tensors:
         base, _, half = tensor.name.rpartition(".lora_")
         if half not in ("a", "b"):
-            if tensor.name.endswith("_norm.weight"):
-                continue
+            if tensor.name in shapes:
+                raise Unsupported(
+                    f"adapter {name}: it replaces the whole tensor {tensor.name}, which cannot be done beside "
+                    "its base: merge the two, or leave that tensor out"
+                )
             raise FormatError(f"adapter {name}: tensor {tensor.name} is not a part of a LoRA pair")
         if f"{base}.lora_{'b' if half == 'a' else 'a'}" not in have:
             raise FormatError(f"adapter {name}: {tensor.name} has no counterpart")

@@ -47,6 +47,11 @@ def check(file: WeightFile, base: ModelInfo) -> None:
     for tensor in info.tensors:
         target, _, half = tensor.name.rpartition(".lora_")
         if half not in ("a", "b"):
+            if tensor.name in shapes:
+                raise BadRequest(
+                    f"{name}: it replaces the whole tensor {tensor.name}, which cannot be done beside its base: "
+                    "merge the two, or leave that tensor out"
+                )
             raise FormatError(f"{name}: tensor {tensor.name} is not a part of a LoRA pair")
         other = halves.get(f"{target}.lora_{'b' if half == 'a' else 'a'}")
         if other is None:

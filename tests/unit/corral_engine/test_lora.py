@@ -11,7 +11,7 @@ import tiny_models
 from numpy.typing import NDArray
 
 from conftest import MakeBench
-from corral import AdapterSpec, CorralError, FormatError, Job, Options
+from corral import AdapterSpec, CorralError, FormatError, Job, Options, Unsupported
 from corral_engine.batching import NO_ADAPTERS, Feed, make_batch
 from corral_engine.engine import CorralEngine
 from corral_engine.lora import AdapterStore
@@ -224,9 +224,15 @@ def test_the_wrong_kind_of_file_is_refused(model: Model, tmp_path: Path) -> None
         model.adapters.load((AdapterSpec(path=str(tmp_path / "text")),))
 
 
-def test_norms_in_adapters_are_ignored_and_files_are_read_once(model: Model, tmp_path: Path) -> None:
+def test_an_adapter_that_replaces_a_tensor_is_refused(model: Model, tmp_path: Path) -> None:
     tensors = adapter_tensors() | {"blk.0.attn_norm.weight": np.ones(64, np.float32)}
     spec = write_adapter(tmp_path / "n.gguf", tensors)
+    with pytest.raises(Unsupported, match=r"adapter n\.gguf: it replaces the whole tensor blk\.0\.attn_norm\.weight"):
+        model.adapters.load((spec,))
+
+
+def test_files_are_read_once(model: Model, tmp_path: Path) -> None:
+    spec = write_adapter(tmp_path / "n.gguf", adapter_tensors())
     store: AdapterStore = model.adapters
     first = store.load((spec,))
     Path(spec.path).unlink()

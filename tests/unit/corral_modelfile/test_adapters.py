@@ -40,6 +40,7 @@ async def test_adapters_must_fit(gguf: Gguf, tmp_path: Path, error: Fails) -> No
     only = {"token_embd.weight.lora_a": (4, 32)}
     assert "token_embd.weight.lora_a has no counterpart" in await refusal(only)
     assert "x.weight is not a part of a LoRA pair" in await refusal({**FITS, "x.weight": (2, 2)})
+    assert "it replaces the whole tensor token_embd.weight" in await refusal({**FITS, "token_embd.weight": (64, 32)})
 
 
 async def test_an_adapter_of_the_embedding_may_be_of_rows(make: Make, gguf: Gguf, tmp_path: Path) -> None:

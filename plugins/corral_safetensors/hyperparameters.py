@@ -48,9 +48,12 @@ def rope_kind(config: Fields) -> str:
 
 
 def rotation(config: Fields) -> Keys:
-    """Base and scaling of the rotation.  Raises Unsupported for a scaling no GGUF runtime knows."""
+    """Base and scaling of the rotation.  Raises Unsupported for a scaling no GGUF runtime knows, FormatError."""
     parameters, kind = rope(config), rope_kind(config)
-    keys: Keys = {"rope.freq_base": parameters.number("rope_theta", default=_THETA)}
+    theta = parameters.number("rope_theta", default=_THETA)
+    if theta <= 0:
+        raise parameters.wrong("rope_theta", "expected a number above 0")
+    keys: Keys = {"rope.freq_base": theta}
     match kind:
         case "linear":
             keys |= {"rope.scaling.type": "linear", "rope.scaling.factor": parameters.number("factor")}

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 from tiny_checkpoints import Files, checkpoint
 
-from corral import CorralError, Progress, Weights
+from corral import CorralError, FormatError, Progress, Weights
 from corral_gguf.loader import GgufLoader
 from corral_safetensors.documents import Fields
 from corral_safetensors.dtypes import encode, to_float32
@@ -170,6 +170,12 @@ def test_scaling_of_the_rotation() -> None:
     assert given["rope.scaling.attn_factor"] == pytest.approx(2 / (0.1 * math.log(4) + 1))
     both = rotation(config(rope_scaling={**yarn, "mscale": 1.0, "mscale_all_dim": 1.0}))
     assert both["rope.scaling.attn_factor"] == pytest.approx(1 / (0.1 * math.log(4) + 1))
+
+
+@pytest.mark.parametrize("theta", [0, -1.0])
+def test_a_rotation_without_a_base(theta: float) -> None:
+    with pytest.raises(FormatError, match=r"config\.json.*'rope_theta' = .*: expected a number above 0"):
+        rotation(config(rope_theta=theta))
 
 
 def test_attention_scales_that_do_not_follow_from_the_sizes() -> None:

@@ -13,7 +13,7 @@ from corral_safetensors.header import StoredTensor, read_header
 
 _SUFFIX = ".safetensors"
 _INDEX = ".safetensors.index.json"
-_SHARD = re.compile(r"(.+)-(\d+)-of-(\d+)\.safetensors")
+_SHARD = re.compile(r"(.+)-([0-9]{1,9})-of-([0-9]{1,9})\.safetensors")
 
 Tensors = Mapping[str, StoredTensor]
 

@@ -131,10 +131,14 @@ class Documents:
 
     def json(self, name: str) -> Any:
         """The value in a JSON file.  Bare NaN and Infinity, which some programs write, are read as 0."""
+        text = self.text(name)
         try:
-            return json.loads(self.text(name), parse_constant=lambda _: 0)
+            value = json.loads(text, parse_constant=lambda _: 0)
+            if "\\ud" in text or "\\uD" in text:  # half a pair of surrogates is no character, and no file could hold it
+                json.dumps(value, ensure_ascii=False).encode()
         except (ValueError, RecursionError) as err:
             raise FormatError(f"{name}: not valid JSON: {err}") from err
+        return value
 
     def object(self, name: str) -> Fields:
         """The object in a JSON file, an empty one when there is no such file."""

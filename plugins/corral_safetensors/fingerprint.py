@@ -72,7 +72,9 @@ def pre_tokenizer(source: str, config: Any) -> str:
         pipeline.no_truncation()
         pipeline.no_padding()
         token_ids = pipeline.encode(CHECK_TEXT).ids
-    except Exception as err:  # the library has no exception class of its own
+    except BaseException as err:  # the library has no class of its own, and its panics are no Exceptions
+        if not isinstance(err, Exception) and type(err).__name__ != "PanicException":
+            raise
         raise FormatError(f"tokenizer.json cannot be used: {err}") from err
     known = _BY_HASH.get(hashlib.sha256(str(token_ids).encode()).hexdigest())
     return known or _by_structure(config)

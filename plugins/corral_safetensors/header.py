@@ -45,7 +45,7 @@ class StoredTensor:
     size_bytes: int
 
     def wrong(self, reason: str) -> FormatError:
-        return FormatError(f"{self.file}: tensor {self.name!r}: {reason}")
+        return FormatError(f"{self.file}: tensor {self.name!r:.200}: {reason}")
 
 
 def read_header(file: str, path: Path) -> dict[str, StoredTensor]:

@@ -8,6 +8,7 @@ from corral_safetensors.family import Family
 _WRAPPERS = re.compile(r"^(?:(?:model|language_model|text_model|bert)\.)+")
 _OLD_NORMS = {"gamma": "weight", "beta": "bias"}
 _MAX_LAYERS = 4096
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 class Names:
@@ -31,9 +32,9 @@ class Names:
             return ""
         number, _, rest = inner.removeprefix(f"{self._family.layers}.").partition(".")
         stem = self._family.layer.get(rest)
-        if inner.startswith(f"{self._family.layers}.") and number.isdecimal() and stem:
+        if inner.startswith(f"{self._family.layers}.") and _NUMBER.fullmatch(number) and stem:
             if int(number) >= self._n_layers:
-                raise FormatError(f"it belongs to layer {number[:20]}, but there are {self._n_layers} layers")
+                raise FormatError(f"it belongs to layer {number}, but there are {self._n_layers} layers")
             return f"blk.{int(number)}.{stem}"
         raise FormatError(f"the architecture {self._family.architecture} has no place for it")
 

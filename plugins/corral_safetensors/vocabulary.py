@@ -16,6 +16,7 @@ SPACE = "\u2581"
 JSON_FILE, MODEL_FILE, CONFIG_FILE = "tokenizer.json", "tokenizer.model", "tokenizer_config.json"
 _ADDED_SCORE = -1000.0
 _PADDING_SCORE = -10000.0
+_NUMBER = re.compile(r"[0-9]{1,9}")
 _LOOKS_SPECIAL = re.compile(r"<\|.*\|>|<｜.*｜>|<unused.*>|<pad>|<mask>|<2mass>|\[@BOS@\]", re.DOTALL)
 
 
@@ -114,7 +115,7 @@ def added_tokens(documents: Documents, size: int) -> list[Added]:
     decoder = documents.object(CONFIG_FILE).child("added_tokens_decoder")
     for number, entry in decoder.values.items():
         token = Fields(f"{decoder.file}: {number}", entry if isinstance(entry, dict) else {})
-        token_id = checked_id(decoder.file, int(number) if number.isdecimal() else -1, size)
+        token_id = checked_id(decoder.file, int(number) if _NUMBER.fullmatch(number) else number, size)
         found[token_id] = Added(token_id, token.text("content"), special=token.flag("special"))
     for token in documents.object(JSON_FILE).children("added_tokens"):
         token_id = checked_id(JSON_FILE, token.integer("id"), size)

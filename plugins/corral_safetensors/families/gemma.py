@@ -23,8 +23,11 @@ _LAYERS_27B = {"gemma2": 46, "gemma3": 62}
 
 
 def _scale(config: Fields, architecture: str) -> Keys:
-    """The attention scale, where it is not the one that follows from the sizes."""
-    wanted = 1 / math.sqrt(config.number("query_pre_attn_scalar", default=head_dim(config)))
+    """The attention scale, where it is not the one that follows from the sizes.  Raises FormatError."""
+    scalar = config.number("query_pre_attn_scalar", default=head_dim(config))
+    if scalar <= 0:
+        raise config.wrong("query_pre_attn_scalar", "expected a number above 0")
+    wanted = 1 / math.sqrt(scalar)
     divisor = float(head_dim(config))
     if config.integer("num_hidden_layers") == _LAYERS_27B[architecture]:
         divisor = config.integer("hidden_size") / config.integer("num_attention_heads", low=1)

@@ -189,6 +189,13 @@ def test_attention_scales_that_do_not_follow_from_the_sizes() -> None:
     )
 
 
+@pytest.mark.parametrize("scalar", [0, -1.5])
+def test_an_attention_scale_that_cannot_be(scalar: float) -> None:
+    for family in (GEMMA2, GEMMA3):
+        with pytest.raises(FormatError, match=r"config\.json: 'query_pre_attn_scalar' = .*: expected a number above 0"):
+            family.keys(config(query_pre_attn_scalar=scalar).over(family.defaults))
+
+
 def test_windows() -> None:
     def keys(**values: Any) -> dict[str, Any]:
         return GEMMA3.keys(config(**values).over(GEMMA3.defaults))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
+from safetensors.numpy import load_file, save_file
 from tiny_checkpoints import CHECKPOINTS, Files, checkpoint
 
 from corral import FormatError, Unsupported
@@ -263,6 +264,39 @@ def test_a_tensor_without_a_place(convert: Convert, tmp_path: Path) -> None:
     assert caught.value.message == (
         "more.safetensors: tensor 'model.layers.0.self_attn.gate.weight': the architecture llama has no place for it"
     )
+
+
+def test_f13_numbers_that_no_one_reads_out(convert: Convert, tmp_path: Path) -> None:
+    """More digits than Python turns into a number."""
+    digits = "9" * 5000
+    files = checkpoint("qwen2")
+    tensors = load_file(files["model.safetensors"])
+    tensors[f"model.layers.{digits}.mlp.up_proj.weight"] = tensors["model.norm.weight"]
+    path = tmp_path / "model"
+    save_file(tensors, path)
+    with pytest.raises(
+        FormatError, match=r"tensor 'model\.layers\.9{1,200}: the architecture qwen2 has no place for it"
+    ):
+        convert({**files, "model.safetensors": path})
+    with pytest.raises(FormatError, match="added_tokens_decoder: token id '999"):
+        convert(changed(tmp_path, "qwen2", "tokenizer_config.json", added_tokens_decoder={digits: {"content": "x"}}))
+    shard = {f"a-1-of-{digits}.safetensors": path}
+    assert set(open_checkpoint(Documents(shard))) == tensors.keys()
+
+
+def test_f13_half_a_character(convert: Convert, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match=r"tokenizer_config\.json: not valid JSON: .*surrogates not allowed"):
+        convert(changed(tmp_path, "qwen2", "tokenizer_config.json", chat_template="{{ x }}\ud800"))
+    whole = changed(tmp_path, "qwen2", "tokenizer_config.json", chat_template="\U0001f999")
+    assert convert(whole).weights
+
+
+def test_f13_a_panic_in_the_tokenizers_library(convert: Convert, tmp_path: Path) -> None:
+    """A panic is no Exception: it would end more than the conversion."""
+    steps = json.loads(checkpoint("llama")["tokenizer.json"].read_text(encoding="utf-8"))["post_processor"]
+    files = changed(tmp_path, "llama", "tokenizer.json", post_processor={**steps, "special_tokens": {}})
+    with pytest.raises(FormatError, match=r"tokenizer\.json cannot be used: no entry found"):
+        convert(files)
 
 
 def test_without_a_config(convert: Convert) -> None:

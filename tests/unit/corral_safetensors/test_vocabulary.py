@@ -220,7 +220,7 @@ def test_merges_as_pairs_keep_the_spaces_inside(tmp_path: Path) -> None:
         ({"vocab_json": {"a": 0}, "merges_txt": "#version: 0.2\nabc\n"}, "'abc' is not two parts"),
         ({"vocab_txt": "a\nb\nc\nd\ne\n"}, "5 tokens, but the embedding has 4 rows"),
         ({"vocab_txt": "a", "tokenizer_config_json": {"added_tokens_decoder": {"-1": {"content": "x"}}}},
-         "token id -1"),
+         "token id '-1'"),
     ],
 )  # fmt: skip
 def test_f13_broken_vocabularies(files: dict[str, Any], message: str, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from corral.kernel import Kernel
 MAX_LINE = 8_000_000
 """The longest NDJSON line that is read, in bytes."""
 CONNECT_TIMEOUT_S = 10.0
+_READ_BYTES = 1 << 16
 _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 
 
@@ -92,9 +93,7 @@ class Client:
             if response.status >= 400:
                 text = _error_text(await asyncio.to_thread(response.read), response)
                 raise ServerError(f"{response.status} {response.reason}: {text}", response.status)
-            while line := await asyncio.to_thread(response.readline, MAX_LINE + 1):
-                if len(line) > MAX_LINE:
-                    raise CorralError(f"the server sent a line of more than {MAX_LINE} bytes")
+            async for line in _lines(response):
                 if not line.strip():
                     continue
                 answer = _decode(line)
@@ -151,6 +150,20 @@ class _Counted:
         self._total += len(data)
         self._sent(self._total)
         return data
+
+
+async def _lines(response: http.client.HTTPResponse) -> AsyncGenerator[bytes, None]:
+    """The lines of an answer.  Raises HTTPException when it ends too early, which `readline` takes for its end."""
+    line = bytearray()
+    while data := await asyncio.to_thread(response.read1, _READ_BYTES):
+        first, *others = data.split(b"\n")
+        line += first
+        if len(line) > MAX_LINE:
+            raise CorralError(f"the server sent a line of more than {MAX_LINE} bytes")
+        for other in others:
+            yield bytes(line)
+            line = bytearray(other)
+    yield bytes(line)
 
 
 def _encode(body: JSONObject | None) -> bytes | None:

@@ -78,6 +78,33 @@ def test_addresses(address: str, host: str, port: int, prefix: str, is_local: bo
     assert (client.host, client.port, client.prefix, client.is_local) == (host, port, prefix, is_local)
 
 
+@pytest.mark.parametrize("end", [b"", b'5\r\n{"a"'])
+async def test_a_server_that_dies_is_no_end(end: bytes) -> None:
+    """Without the last chunk a stream is cut, wherever that happens."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        line = b'{"status":"a"}\n{"status":"b"}\n'
+        head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+        writer.write(head + b"%x\r\n%s\r\n" % (len(line), line) + end)
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1", 0) as listening:
+        port = listening.sockets[0].getsockname()[1]
+        async with aclosing(Client(f"127.0.0.1:{port}").stream("/api/create", {})) as answers:
+            assert [(await anext(answers))["status"], (await anext(answers))["status"]] == ["a", "b"]
+            with pytest.raises(Unreachable, match="closed the connection in the middle of its answer"):
+                await anext(answers)
+
+
+async def test_a_line_without_an_end(server: FakeServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("corral_cli.client.MAX_LINE", 8)
+    server.replies["POST /api/pull"] = [{"status": "longer than eight bytes"}]
+    with pytest.raises(CorralError, match="a line of more than 8 bytes"):
+        await anext(Client(server.address).stream("/api/pull", {}))
+
+
 async def test_leaving_a_stream_ends_the_request() -> None:
     """The server sees the connection end while it is still sending; nothing waits for a thread."""
     gone = asyncio.Event()

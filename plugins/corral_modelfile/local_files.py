@@ -120,9 +120,13 @@ def _named(paths: Iterable[Path]) -> dict[str, Path]:
 
 def _files_at(path: Path, *, adapter: bool = False) -> list[Path]:
     try:
-        return _folder_files(path, adapter=adapter) if path.is_dir() else [path]
+        found = _folder_files(path, adapter=adapter) if path.is_dir() else [path]
+        for each in found:
+            if not each.is_file():  # reading a pipe would wait for ever
+                raise BadRequest(f"{each}: not a regular file")
     except OSError as err:
         raise BadRequest(f"{err.filename or path}: {err.strerror}") from err
+    return found
 
 
 def _folder_files(folder: Path, *, adapter: bool) -> list[Path]:

@@ -126,6 +126,15 @@ def test_folders_without_a_model(tmp_path: Path) -> None:
     assert message == f"invalid content type: expected application/octet-stream for {tmp_path}/bad/config.json"
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no pipes among the files")
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert error("FROM ./pipe", tmp_path) == f"{tmp_path}/pipe: not a regular file"
+    put(tmp_path, "m/config.json")
+    os.mkfifo(tmp_path / "m/model.safetensors")
+    assert error("FROM ./m", tmp_path) == f"{tmp_path}/m/model.safetensors: not a regular file"
+
+
 def test_a_link_must_stay_inside(tmp_path: Path) -> None:
     put(tmp_path, "secret", ".cache/blob", "m/config.json")
     (tmp_path / "m/model.safetensors").symlink_to(tmp_path / "secret")

@@ -29,6 +29,11 @@ def test_the_kernel_is_under_2000_lines() -> None:
     assert sum(lines.values()) < 2000, lines
 
 
+def test_the_kernel_does_not_grow() -> None:
+    """All lines: the budget is 2000, which is not reached yet (decision 2).  This bound only ever falls."""
+    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in KERNEL) <= 2530
+
+
 def test_the_kernel_imports_only_what_it_may() -> None:
     allowed = set(sys.stdlib_module_names) | {"corral", "pluggy", "msgspec", "structlog", "aiohttp"}
     for path in KERNEL:

@@ -95,7 +95,7 @@ class Build:
             yield step
         self._layers.parts += self._read
         if self._layers.model is not None:
-            await self._detect_template(self._layers.model.info)
+            await self._detect_template(self._layers.model)
 
     async def _adapters(self) -> Steps:
         if not self._request.adapters:
@@ -165,14 +165,24 @@ class Build:
         """A file that was written in a scratch folder, checked; it enters the store when the model is saved."""
         return _part(await asyncio.to_thread(self._reader.read, name, path), "")
 
-    async def _detect_template(self, info: ModelInfo) -> None:
-        """A chat template that is known gets the Go template of its name, and the stop strings that go with it."""
-        if info.chat_template is None or "go" not in self._kernel.templates:
+    async def _detect_template(self, file: WeightFile) -> None:
+        """A chat template that is known gets the Go template of its name, and the stop strings that go with it.
+
+        One that is broken is kept: only what needs it will fail.
+        """
+        source = file.info.chat_template
+        if source is None or "go" not in self._kernel.templates:
             return
         from corral_templates import detect
 
-        detected = await asyncio.to_thread(detect, info.chat_template)
+        detected = await asyncio.to_thread(detect, source)
         if detected is None:
+            if "jinja" in self._kernel.templates and not self._request.template:
+                try:
+                    await asyncio.to_thread(self._kernel.templates["jinja"].compile, source)
+                except BadRequest as err:
+                    text = f"warning: the chat template in {file.name} cannot be used: {err.message}; give a TEMPLATE"
+                    self._untold.append(Progress(status=text))
             return
         status = f"using autodetected template {detected.name}"
         self._layers.set_text("template", detected.source.encode(), status)

@@ -1,9 +1,10 @@
 """Which template renders a model's chats: its own Go template, or the Jinja one in its weight file."""
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
-from corral import ModelInfo, StoredModel
+from corral import BadRequest, ModelInfo, StoredModel
 
 DEFAULT_SOURCE = "{{ .Prompt }}"  # a model without any template: the prompt as it is
 _NEVER = {"0", "f", "false"}
@@ -23,7 +24,6 @@ def choose(go_source: str | None, jinja_source: str | None, preference: str = ""
 
     `preference` is `OLLAMA_GO_TEMPLATE`: unset (""), the more capable one is taken; false, never Go where there is
     Jinja; anything else, Go.  `pinned` models (a renderer or parser in their config, gpt-oss) keep their Go template.
-    Raises BadRequest when both must be compared and the Go one is broken.
     """
     if go_source is None and jinja_source is None:
         return Choice("go", DEFAULT_SOURCE)
@@ -37,11 +37,30 @@ def choose(go_source: str | None, jinja_source: str | None, preference: str = ""
 
 
 def choose_for(model: StoredModel, info: ModelInfo, preference: str) -> Choice:
-    """`choose` for a stored model."""
+    """`choose` for a stored model; of the engine `faulty(…)` when what is chosen is broken."""
     config = model.config
     is_gpt_oss = config.family in ("gptoss", "gpt-oss") or info.architecture in ("gptoss", "gpt-oss")
     pinned = bool(config.renderer or config.parser) or (is_gpt_oss and _is_harmony(model.template))
-    return choose(model.template, info.chat_template or None, preference, pinned=pinned)
+    choice = choose(model.template, info.chat_template or None, preference, pinned=pinned)
+    return choice._replace(engine=faulty(choice.engine)) if fault(choice) else choice
+
+
+def faulty(engine: str) -> str:
+    """The engine of templates that `engine` cannot read."""
+    return f"faulty-{engine}"
+
+
+@lru_cache(maxsize=64)
+def fault(choice: Choice) -> str:
+    """What is wrong with a template; "" when nothing is."""
+    from corral_templates.go.engine import GoTemplate
+    from corral_templates.jinja.engine import check
+
+    try:
+        GoTemplate(choice.source) if choice.engine == "go" else check(choice.source)
+    except BadRequest as err:
+        return err.message
+    return ""
 
 
 def _is_harmony(template: str | None) -> bool:
@@ -49,9 +68,14 @@ def _is_harmony(template: str | None) -> bool:
 
 
 def prefers_jinja(go_source: str, jinja_source: str) -> bool:
-    """Whether the Jinja template can do more: more capabilities, or as many and only it takes tool results back."""
+    """Whether the Jinja template can do more: more capabilities, or as many and only it takes tool results back.
+
+    Never when one of the two is broken: a TEMPLATE that fails is not passed over in silence.
+    """
     from corral_templates.go.engine import GoTemplate
 
+    if fault(Choice("go", go_source)) or fault(Choice("jinja", jinja_source)):
+        return False
     go, jinja = GoTemplate(go_source).capabilities, jinja_capabilities(jinja_source)
     go_trip, jinja_trip = _go_round_trip(go, go_source), _jinja_round_trip(jinja_source)
     if len(jinja) > len(go):

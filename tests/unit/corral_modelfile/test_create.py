@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from corral import BadRequest, CorralError, FormatError, Message, ModelInfo, Progress, Unsupported
+from corral import BadRequest, Conversation, CorralError, FormatError, Message, ModelInfo, Progress, Unsupported
 from corral.kernel import Kernel
 from corral_modelfile import Converted, CreateRequest, parse
 from corral_modelfile.encoding import human_count, messages, parameters
@@ -72,6 +72,26 @@ async def test_a_known_chat_template_is_detected(kernel: Kernel, make: Make, ggu
     assert (kernel.find("own").template, kernel.find("own").parameters) == ("{{ .Prompt }}", {"stop": ["x"]})
     await make("other", files=[gguf("o.gguf", {"tokenizer.chat_template": "{{ messages }}"})])
     assert kinds(kernel, "other") == ["model"]
+
+
+@pytest.mark.parametrize(
+    "broken", ["{% if messages %}", "{{ messages | nothing }}", "{{ range $i, $_ := .Messages }}{{ end }}"]
+)
+async def test_a_broken_chat_template_fails_only_where_it_is_needed(
+    kernel: Kernel, make: Make, gguf: Gguf, error: Fails, broken: str
+) -> None:
+    path = gguf("m.gguf", {"tokenizer.chat_template": broken})
+    steps = await make("m", files=[path])
+    (warning,) = (each for each in statuses(steps) if each.startswith("warning"))
+    assert warning.startswith("warning: the chat template in m.gguf cannot be used: template error")
+    described = kernel.catalog.describe(kernel.find("m"))
+    assert (described.template.source, described.template.capabilities) == (broken, frozenset())
+    with pytest.raises(BadRequest, match="template error"):
+        described.template.render(Conversation(messages=(Message(role="user", content="x"),)))
+    own = await make("own", files=[path], template="{{ .Prompt }}")
+    assert not [each for each in statuses(own) if each.startswith("warning")]
+    assert kernel.catalog.describe(kernel.find("own")).template.source == "{{ .Prompt }}"
+    assert "template error" in await error(files=[path], template="{{ if .Tools }}")
 
 
 async def test_projectors_adapters_and_drafts_are_told_apart(kernel: Kernel, make: Make, gguf: Gguf) -> None:
@@ -217,7 +237,7 @@ def shard(gguf: Gguf, number: int, count: int = 2, named: str = "") -> Path:
 async def test_shards_become_one_file(kernel: Kernel, make: Make, gguf: Gguf) -> None:
     await make("m", files=[shard(gguf, 2), shard(gguf, 1)])
     assert kinds(kernel, "m") == ["model"]
-    weights = kernel.catalog.open(kernel.find("m"))
+    weights = kernel.open(kernel.find("m"))
     assert [tensor.name for tensor in weights.info.tensors] == ["blk.1.weight", "blk.2.weight"]
     assert not [key for key in weights.info.metadata if key.startswith("split.")]
     weights.close()

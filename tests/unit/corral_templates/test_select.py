@@ -2,7 +2,8 @@
 
 import pytest
 
-from corral_templates.select import DEFAULT_SOURCE, Choice, choose, jinja_capabilities
+from corral import ModelConfig, ModelInfo, ModelRef, StoredModel
+from corral_templates.select import DEFAULT_SOURCE, Choice, choose, choose_for, jinja_capabilities
 
 PLAIN = "{{ .Prompt }}"
 TOOLS = "{{ range .Messages }}{{ end }}{{ .Tools }}"
@@ -42,6 +43,28 @@ def test_choose(go: str | None, jinja: str | None, preference: str, engine: str)
 
 def test_a_pinned_model_keeps_its_template() -> None:
     assert choose(PLAIN, JINJA_MORE, "0", pinned=True) == Choice("go", PLAIN)
+
+
+BROKEN_JINJA = "{% if tools %}"
+BROKEN_GO = "{{ if .Tools }}"
+
+
+@pytest.mark.parametrize(
+    ("go", "jinja", "preference", "chosen"),
+    [
+        (None, BROKEN_JINJA, "", Choice("faulty-jinja", BROKEN_JINJA)),
+        (PLAIN, BROKEN_JINJA, "", Choice("go", PLAIN)),  # though the Jinja one promises more
+        (PLAIN, BROKEN_JINJA, "0", Choice("faulty-jinja", BROKEN_JINJA)),
+        (BROKEN_GO, None, "", Choice("faulty-go", BROKEN_GO)),
+        (BROKEN_GO, JINJA_MORE, "", Choice("faulty-go", BROKEN_GO)),  # never passed over in silence
+        (BROKEN_GO, JINJA_MORE, "0", Choice("jinja", JINJA_MORE)),
+    ],
+)
+def test_a_broken_template(go: str | None, jinja: str | None, preference: str, chosen: Choice) -> None:
+    ref = ModelRef(host="h", namespace="n", model="m", tag="t")
+    model = StoredModel(ref=ref, digest="", size_bytes=0, modified_at=0, config=ModelConfig(), template=go)
+    info = ModelInfo(architecture="llama", metadata={}, tensors=(), chat_template=jinja)
+    assert choose_for(model, info, preference) == chosen
 
 
 @pytest.mark.parametrize(

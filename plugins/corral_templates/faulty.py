@@ -1,0 +1,49 @@
+"""Templates that came with a model and are broken: only what needs the template fails, not the whole model."""
+
+from typing import NoReturn
+
+from corral import BadRequest, Constraint, Conversation, ModelInfo, OutputParser, StoredModel, Template, TemplateEngine
+from corral_templates.output.choice import PlainText
+from corral_templates.select import choose_for, faulty
+
+
+class FaultyTemplate:
+    """Can be shown, and says what is wrong with it when it is to render."""
+
+    capabilities: frozenset[str] = frozenset()
+
+    def __init__(self, source: str, message: str) -> None:
+        self.source = source
+        self._message = message
+
+    def render(self, conversation: Conversation) -> NoReturn:
+        """Raises BadRequest("template error: …")."""
+        raise BadRequest(self._message)
+
+    def parser(self, conversation: Conversation, prompt: str) -> OutputParser:
+        """Answers to prompts that need no template are text."""
+        return PlainText()
+
+    def constrain(self, conversation: Conversation, content: Constraint | None, tool_choice: str) -> Constraint | None:
+        """There are no tools to call."""
+        return content
+
+
+class FaultyEngine:
+    """Takes the place of another engine for the stored templates that it refuses."""
+
+    def __init__(self, engine: TemplateEngine) -> None:
+        self.name = faulty(engine.name)
+        self._engine = engine
+
+    def source_of(self, model: StoredModel, info: ModelInfo, preference: str) -> str | None:
+        """The template that would render if it were whole."""
+        choice = choose_for(model, info, preference)
+        return choice.source if choice.engine == self.name else None
+
+    def compile(self, source: str, parser: str = "") -> Template:
+        """Never fails: a broken template fails when it renders."""
+        try:
+            return self._engine.compile(source, parser)
+        except BadRequest as err:
+            return FaultyTemplate(source, err.message)

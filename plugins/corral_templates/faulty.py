@@ -1,10 +1,10 @@
-"""Templates that came with a model and are broken: only what needs the template fails, not the whole model."""
+"""Models whose chats cannot be rendered, for a broken template or for none: only what needs one fails."""
 
 from typing import NoReturn
 
 from corral import BadRequest, Constraint, Conversation, ModelInfo, OutputParser, StoredModel, Template, TemplateEngine
 from corral_templates.output.choice import PlainText
-from corral_templates.select import choose_for, faulty
+from corral_templates.select import DEFAULT_SOURCE, RENDERERS, choose_for, faulty
 
 
 class FaultyTemplate:
@@ -17,7 +17,7 @@ class FaultyTemplate:
         self._message = message
 
     def render(self, conversation: Conversation) -> NoReturn:
-        """Raises BadRequest("template error: …")."""
+        """Raises BadRequest."""
         raise BadRequest(self._message)
 
     def parser(self, conversation: Conversation, prompt: str) -> OutputParser:
@@ -47,3 +47,22 @@ class FaultyEngine:
             return self._engine.compile(source, parser)
         except BadRequest as err:
             return FaultyTemplate(source, err.message)
+
+
+class Renderers:
+    """Models that name a RENDERER and have no template that could take its place."""
+
+    name = RENDERERS
+
+    def source_of(self, model: StoredModel, info: ModelInfo, preference: str) -> str | None:
+        """The renderer's name."""
+        choice = choose_for(model, info, preference)
+        return choice.source if choice.engine == self.name else None
+
+    def compile(self, source: str, parser: str = "") -> Template:
+        """A template that names the renderer when it is to render."""
+        return FaultyTemplate(
+            DEFAULT_SOURCE,
+            f'unknown renderer "{source}": Corral writes prompts by templates, and this model has neither a TEMPLATE '
+            "nor a chat template in its weights; create it anew with a TEMPLATE",
+        )

@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import TYPE_CHECKING
 
 from corral import Settings, TemplateEngine, hookimpl
-from corral_templates.faulty import FaultyEngine
+from corral_templates.faulty import FaultyEngine, Renderers
 from corral_templates.go.engine import GoEngine
 from corral_templates.jinja.engine import JinjaEngine, JinjaLimits
 from corral_templates.output.families import BUILT_IN
@@ -42,11 +42,12 @@ class Plugin:
 
     @hookimpl
     def corral_templates(self) -> Iterable[TemplateEngine]:
-        """The two template languages, and what stands in for templates that they cannot read."""
+        """The two template languages, and what stands in where neither can render."""
         yield self._go
         yield self._jinja
         yield FaultyEngine(self._go)
         yield FaultyEngine(self._jinja)
+        yield Renderers()
 
     @hookimpl
     def corral_hookspecs(self) -> Iterable[type]:

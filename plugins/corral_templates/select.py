@@ -7,6 +7,7 @@ from typing import NamedTuple
 from corral import BadRequest, ModelInfo, StoredModel
 
 DEFAULT_SOURCE = "{{ .Prompt }}"  # a model without any template: the prompt as it is
+RENDERERS = "renderers"  # the engine of models whose prompts only the reference's code could write
 _NEVER = {"0", "f", "false"}
 _ROLE_IS_TOOL = re.compile(r"""role['"\]]*\s*(?:==|in)\s*[\[(]?\s*['"]tool['"]""")
 _SPLITS_AT_END_TAG = re.compile(r"""content\.split\(\s*['"]</think>['"]""")
@@ -38,11 +39,21 @@ def choose(go_source: str | None, jinja_source: str | None, preference: str = ""
 
 def choose_for(model: StoredModel, info: ModelInfo, preference: str) -> Choice:
     """`choose` for a stored model; of the engine `faulty(…)` when what is chosen is broken."""
-    config = model.config
+    choice = _chosen(model, info, preference)
+    return choice._replace(engine=faulty(choice.engine)) if choice.engine != RENDERERS and fault(choice) else choice
+
+
+def _chosen(model: StoredModel, info: ModelInfo, preference: str) -> Choice:
+    """A RENDERER stands for code of the reference's, and comes with a TEMPLATE that says nothing, or with none.
+
+    The chat template in the weights takes its place; without one no prompt can be written.
+    """
+    config, go, jinja = model.config, model.template, info.chat_template or None
+    if config.renderer and (go is None or go.strip() == DEFAULT_SOURCE):
+        return Choice("jinja", jinja) if jinja else Choice(RENDERERS, config.renderer)
     is_gpt_oss = config.family in ("gptoss", "gpt-oss") or info.architecture in ("gptoss", "gpt-oss")
-    pinned = bool(config.renderer or config.parser) or (is_gpt_oss and _is_harmony(model.template))
-    choice = choose(model.template, info.chat_template or None, preference, pinned=pinned)
-    return choice._replace(engine=faulty(choice.engine)) if fault(choice) else choice
+    pinned = bool(config.renderer or config.parser) or (is_gpt_oss and _is_harmony(go))
+    return choose(go, jinja, preference, pinned=pinned)
 
 
 def faulty(engine: str) -> str:

@@ -36,10 +36,10 @@ def manager() -> tuple[pluggy.PluginManager, Plugin]:
     return found, plugin
 
 
-def test_two_engines_and_one_for_what_each_cannot_read() -> None:
+def test_two_engines_and_those_for_what_they_cannot_render() -> None:
     found, _ = manager()
     names = [engine.name for engine in found.hook.corral_templates()[0]]
-    assert names == ["go", "jinja", "faulty-go", "faulty-jinja"]
+    assert names == ["go", "jinja", "faulty-go", "faulty-jinja", "renderers"]
 
 
 async def test_families_of_other_plugins_come_first() -> None:

@@ -2,7 +2,9 @@
 
 import pytest
 
-from corral import ModelConfig, ModelInfo, ModelRef, StoredModel
+from corral import BadRequest, Conversation, Message, ModelConfig, ModelInfo, ModelRef, StoredModel
+from corral.testing.template_contract import read
+from corral_templates.faulty import Renderers
 from corral_templates.select import DEFAULT_SOURCE, Choice, choose, choose_for, jinja_capabilities
 
 PLAIN = "{{ .Prompt }}"
@@ -61,10 +63,39 @@ BROKEN_GO = "{{ if .Tools }}"
     ],
 )
 def test_a_broken_template(go: str | None, jinja: str | None, preference: str, chosen: Choice) -> None:
-    ref = ModelRef(host="h", namespace="n", model="m", tag="t")
-    model = StoredModel(ref=ref, digest="", size_bytes=0, modified_at=0, config=ModelConfig(), template=go)
+    assert chosen_for(go, jinja, preference) == chosen
+
+
+def chosen_for(go: str | None, jinja: str | None, preference: str = "", renderer: str = "") -> Choice:
+    ref, config = ModelRef(host="h", namespace="n", model="m", tag="t"), ModelConfig(renderer=renderer)
+    model = StoredModel(ref=ref, digest="", size_bytes=0, modified_at=0, config=config, template=go)
     info = ModelInfo(architecture="llama", metadata={}, tensors=(), chat_template=jinja)
-    assert choose_for(model, info, preference) == chosen
+    return choose_for(model, info, preference)
+
+
+@pytest.mark.parametrize(
+    ("go", "jinja", "chosen"),
+    [
+        (TOOLS, JINJA_MORE, Choice("go", TOOLS)),
+        (PLAIN, JINJA_PLAIN, Choice("jinja", JINJA_PLAIN)),
+        (None, JINJA_PLAIN, Choice("jinja", JINJA_PLAIN)),
+        (None, BROKEN_JINJA, Choice("faulty-jinja", BROKEN_JINJA)),
+        (PLAIN, None, Choice("renderers", "qwen3-coder")),
+        (None, None, Choice("renderers", "qwen3-coder")),
+    ],
+)
+def test_a_renderer_is_never_replaced_by_the_bare_prompt(go: str | None, jinja: str | None, chosen: Choice) -> None:
+    assert chosen_for(go, jinja, renderer="qwen3-coder") == chosen
+
+
+def test_a_model_of_an_unknown_renderer_can_be_shown_and_names_it() -> None:
+    template = Renderers().compile("qwen3-coder")
+    assert (template.source, template.capabilities) == (DEFAULT_SOURCE, frozenset())
+    with pytest.raises(BadRequest, match=r'unknown renderer "qwen3-coder": .* create it anew with a TEMPLATE'):
+        template.render(Conversation(messages=(Message(role="user", content="x"),)))
+    conversation = Conversation(prompt="x")
+    assert read(template.parser(conversation, "x"), ["<think>as it is"]) == ("<think>as it is", "", [])
+    assert template.constrain(conversation, None, "auto") is None
 
 
 @pytest.mark.parametrize(

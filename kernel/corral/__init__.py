@@ -13,3 +13,4 @@ hookspec = pluggy.HookspecMarker("corral")
 hookimpl = pluggy.HookimplMarker("corral")
 
 __version__ = "0.1.0"
+API_VERSION = "0.30.0"  # clients gate features on the version of Ollama whose API this is

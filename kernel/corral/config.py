@@ -17,13 +17,11 @@ from corral.types import Settings
 Count = Annotated[int, msgspec.Meta(ge=0, description="a number, 0 or more")]
 _SPAN, _SPANS = r"^[-+]?([0-9]+|([0-9]*\.?[0-9]+(ns|us|µs|ms|s|m|h))+)$", 'like "5m" or "1h30m", or a number of seconds'
 Duration = Annotated[str, msgspec.Meta(pattern=_SPAN, description=_SPANS)]
-DEFAULT_PORT = 11434
-_DURATION = re.compile(r"([0-9]*\.?[0-9]+)(ns|us|µs|ms|s|m|h)")
-_UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+UNIT_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 class KernelSettings(Settings, frozen=True):
-    """The table `[kernel]`.  Durations are Go style ("5m", "1h30m") or seconds; negative means for ever."""
+    """The table `[kernel]`.  A negative duration means for ever."""
 
     host: str = "127.0.0.1:11434"
     models: str = ""  # the store's folder; empty: ~/.ollama/models
@@ -56,49 +54,11 @@ _TEXTS = ("host", "models", "keep_alive", "load_timeout", "kv_cache_type", "orig
 _ENV = {**{key.upper(): key for key in (*_COUNTS, *_TEXTS)}, "DEBUG": "log_level"}
 
 
-def parse_duration(text: str) -> float:
-    """Seconds in a Go duration ("1h30m") or a plain number of seconds.  Raises ValueError in Go's words."""
-    stripped = text.strip()
-    sign, body = (-1.0, stripped[1:]) if stripped.startswith("-") else (1.0, stripped.removeprefix("+"))
-    body = "0s" if body == "0" else body  # the one number that needs no unit
-    parts = _DURATION.findall(body)
-    if body and "".join(number + unit for number, unit in parts) == body:
-        return sign * sum(float(number) * _UNIT_S[unit] for number, unit in parts)
-    if re.fullmatch(r"[0-9]*\.?[0-9]+", body):
-        raise ValueError(f'time: missing unit in duration "{text}"')
-    unknown = re.fullmatch(r"[0-9]*\.?[0-9]+([^0-9.]+).*", body)
-    if unknown and unknown[1] not in _UNIT_S:
-        raise ValueError(f'time: unknown unit "{unknown[1]}" in duration "{text}"')
-    raise ValueError(f'time: invalid duration "{text}"')
-
-
-def keep_alive_seconds(text: str) -> float:
-    """The `keep_alive` setting in seconds: Go duration or integer seconds, inf when negative, 300 when unusable."""
-    try:
-        seconds = float(text) if re.fullmatch(r"-?[0-9]+", text.strip()) else parse_duration(text)
-    except ValueError:
-        seconds = 300.0
-    return float("inf") if seconds < 0 else seconds
-
-
-def split_host(text: str) -> tuple[str, str, int, str]:
-    """`OLLAMA_HOST` in all its forms → (scheme, host, port, path).  An empty host means all interfaces."""
-    text = text.strip().strip("\"'").strip()
-    scheme, sep, rest = text.partition("://")
-    port = {"http": 80, "https": 443}.get(scheme, DEFAULT_PORT) if sep else DEFAULT_PORT
-    scheme, rest = (scheme, rest) if sep else ("http", text)
-    rest, _, path = rest.partition("/")
-    host, explicit = rest, ""
-    if rest.startswith("["):
-        host, _, tail = rest[1:].partition("]")
-        explicit = tail.removeprefix(":")
-    elif rest.count(":") == 1:
-        host, _, explicit = rest.partition(":")
-    if explicit.isascii() and explicit.isdigit() and int(explicit) <= 65535:
-        port = int(explicit)
-    if not rest:
-        host = "127.0.0.1"
-    return scheme, host, port, ("/" + path.rstrip("/") if path else "")
+def duration_s(text: str) -> float:
+    """Seconds in a Duration: Go style ("1h30m") or a plain number of seconds, either with a sign."""
+    parts = re.findall(r"([0-9.]+)([a-zµ]+)", text)
+    seconds = sum(float(number) * UNIT_S[unit] for number, unit in parts) if parts else abs(float(text))
+    return -seconds if text.strip().startswith("-") else seconds
 
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:

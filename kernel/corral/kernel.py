@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 from corral import protocols
 from corral.config import Config
-from corral.errors import BadRequest, ModelNotFound, Unsupported
+from corral.errors import BadRequest, FormatError, ModelNotFound, Unsupported
 from corral.plugins import Found, Plugins, discover
 from corral.registry import Kind
 from corral.types import ModelRef, Progress, StoredModel
 
 if TYPE_CHECKING:
-    from corral.models import Catalog
     from corral.pipeline import Pipeline
     from corral.pool import ModelPool
 
@@ -22,7 +21,6 @@ class Kernel:
 
     pool: "ModelPool"
     pipeline: "Pipeline"
-    catalog: "Catalog"
 
     def __init__(self, config: Config, found: Iterable[Found] | None = None) -> None:
         """Boot.  Raises nothing: `plugins.problems` lists what is wrong, and `live` refuses to go on with it."""
@@ -47,11 +45,6 @@ class Kernel:
             self.plugins.problems.append(str(err))
             return Kind(kind)
 
-    @staticmethod
-    def version() -> str:
-        """What clients are told: they gate features on the version of Ollama whose API this is."""
-        return "0.30.0"
-
     @property
     def store(self) -> protocols.Store:
         """The one store in use.  Raises Unsupported when its plugin is disabled."""
@@ -68,6 +61,21 @@ class Kernel:
         """The stored model a user means.  Raises BadRequest (the name), ModelNotFound."""
         ref = self.parse_ref(text)
         return self.store.get(self.store.resolve(ref))
+
+    def open(self, model: StoredModel) -> protocols.Weights:
+        """Map the model's weights; the caller closes them.  Raises Unsupported, FormatError."""
+        if not model.weights:
+            raise Unsupported(f'"{model.ref.name}" has no weights that Corral can run')
+        path = model.weights[0]
+        try:
+            with path.open("rb") as file:
+                head = file.read(64)
+        except OSError as err:
+            raise FormatError(f"{path.name}: {err.strerror}; pull or create {model.ref.name} again") from err
+        for loader in self.loaders.values():
+            if loader.sniff(head):
+                return loader.open(path)
+        raise Unsupported(f"no loader here reads {path.name} (there is {self.loaders.there_is})")
 
     def service(self, hook: str) -> Any:
         """The answer to a `firstresult` hook that a plugin publishes.  Raises Unsupported when nobody answers."""
@@ -92,13 +100,12 @@ class Kernel:
     @asynccontextmanager
     async def live(self) -> AsyncIterator["Kernel"]:
         """Enter every lifespan, built-ins first; leave them in reverse, whatever happened.  Raises PluginError."""
-        from corral.models import Catalog
         from corral.pipeline import Pipeline
         from corral.pool import ModelPool
 
         self.plugins.require()
         async with AsyncExitStack() as stack:
-            self.catalog, self.pipeline = Catalog(self), Pipeline(self)
+            self.pipeline = Pipeline(self)
             self.pool = await stack.enter_async_context(ModelPool(self))
             for _, lifespan in self.plugins.offers_of("corral_lifespan", kernel=self):
                 await stack.enter_async_context(lifespan)

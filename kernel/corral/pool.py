@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from msgspec.structs import replace
 
-from corral.config import keep_alive_seconds
+from corral.config import duration_s
 from corral.errors import Busy, CorralError, OutOfMemory, Unsupported
 from corral.log import get_logger
 from corral.protocols import Tokenizer, Weights
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from corral.kernel import Kernel
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
+SLOW_DISK = 20e6  # bytes a second
 
 
 class Resident:
@@ -55,7 +56,8 @@ class ModelPool:
     def __init__(self, kernel: "Kernel") -> None:
         self.kernel = kernel
         self.settings = kernel.config.kernel
-        self.default_keep_alive_s = keep_alive_seconds(self.settings.keep_alive)
+        keep_alive_s = duration_s(self.settings.keep_alive)
+        self.default_keep_alive_s = math.inf if keep_alive_s < 0 else keep_alive_s
         self._residents: dict[str, Resident] = {}
         self._loading: dict[str, asyncio.Task[Resident]] = {}
         self._waiting: list[asyncio.Task[Resident]] = []  # the load each queued request waits for
@@ -135,12 +137,16 @@ class ModelPool:
             await self._make_room()
             began = time.perf_counter()
             resident = Resident(key, model, self.default_keep_alive_s)
-            resident.weights = await asyncio.to_thread(self.kernel.catalog.open, model)
+            resident.weights = await asyncio.to_thread(self.kernel.open, model)
             try:
                 while True:
                     try:
-                        await self._open(resident)
+                        async with asyncio.timeout(self._patience_s(model)):
+                            await self._open(resident)
                         break
+                    except TimeoutError as err:
+                        asked = f"load_timeout = {self.settings.load_timeout}"
+                        raise CorralError(f'"{model.ref.name}" did not load in time ({asked})', code="timeout") from err
                     except OutOfMemory:
                         if not self._evict() and not self._closing:
                             raise
@@ -153,6 +159,11 @@ class ModelPool:
             size = resident.runner.stats().weights_bytes if resident.runner else 0
             get_logger("pool").info("model.loaded", model=model.ref.name, size_bytes=size, load_ms=load_ms)
             return resident
+
+    def _patience_s(self, model: StoredModel) -> float | None:
+        """How long a load may take: `load_timeout` beyond what a slow disk needs for the file; None means for ever."""
+        allowed_s = duration_s(self.settings.load_timeout)
+        return allowed_s + model.size_bytes / SLOW_DISK if allowed_s > 0 else None
 
     async def _open(self, resident: Resident) -> None:
         """Build the tokenizer and open the runner side by side."""

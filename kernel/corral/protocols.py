@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from corral.kernel import Kernel
+    from corral.pool import Resident
 
 
 class Vocab(Value, frozen=True):
@@ -225,6 +226,31 @@ class TemplateEngine(Protocol):
 
     def source_of(self, model: types.StoredModel, info: ModelInfo, preference: str) -> str | None: ...
     def compile(self, source: str, parser: str = "") -> Template: ...
+
+
+class Description(Value, frozen=True):
+    """What a stored model is: its header, its compiled template and all it can do."""
+
+    model: types.StoredModel
+    info: ModelInfo
+    template: Template
+    capabilities: frozenset[str]
+
+
+class Generation(Protocol):
+    """What stands between a typed request and its pieces: how a prompt is made, and how an answer is read.
+
+    `describe` (on a worker thread) reads a model's header.  `prepare` checks what the model must be able to do, and
+    fills in the request's options.  `render` (on a worker thread) is the prompt as text and tokens.  Closing `generate`
+    stops its work within one step.  All raise BadRequests.
+    """
+
+    def describe(self, model: types.StoredModel) -> Description: ...
+    def prepare(self, request: types.ChatRequest, what: Description) -> tuple[types.ChatRequest, Description]: ...
+    def render(self, request: types.ChatRequest, what: Description, tokenizer: Tokenizer) -> types.Rendered: ...
+    def generate(
+        self, request: types.ChatRequest, what: Description, resident: "Resident", load_ns: int
+    ) -> types.Pieces: ...
 
 
 class Engine(Protocol):

@@ -122,11 +122,6 @@ async def _frame(request: web.Request, handler: Handler) -> web.StreamResponse:
         structlog.contextvars.clear_contextvars()
 
 
-def sse(data: bytes, event: str = "") -> bytes:
-    """One server-sent event; `data` has no line breaks."""
-    return (f"event: {event}\n".encode() if event else b"") + b"data: " + data + b"\n\n"
-
-
 async def stream(
     request: web.Request,
     frames: AsyncGenerator[bytes, None],

@@ -145,7 +145,7 @@ class Message(Value, frozen=True):
 class Options(Value, frozen=True):
     """Sampling and context options, in Ollama's names and with its defaults.
 
-    Model parameters and request options are merged over these by name (`pipeline.resolve_options`).
+    Model parameters and request options are merged over these by name (`corral_generation.options`).
     Units: counts are tokens.  `num_ctx` 0 means "the server decides", `seed` -1 "random".
     """
 

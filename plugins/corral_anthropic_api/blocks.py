@@ -5,9 +5,9 @@ import binascii
 from collections.abc import Sequence
 
 from corral import JSON, BadRequest, Message
-from corral.decoding import Decoder
 from corral.log import get_logger
 from corral_anthropic_api.bodies import BLOCK, BlockBody, SourceBody
+from corral_http.decoding import Decoder
 
 MAX_ITEMS = 10_000  # messages of a request, blocks of a message, tools
 

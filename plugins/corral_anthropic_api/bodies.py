@@ -3,7 +3,7 @@
 import msgspec
 
 from corral import JSON, JSONObject
-from corral.decoding import Decoder
+from corral_http.decoding import Decoder
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 import msgspec
 
 from corral import CorralError, JSONObject, Piece
-from corral.server import sse, status_of
+from corral.server import status_of
 from corral_anthropic_api.plugin import error_wire
 from corral_anthropic_api.wire import ENCODER, Block, MessageWire, TextBlock, ThinkingBlock, UsageWire, tool_use
+from corral_http.frames import sse
 
 
 def event(name: str, **fields: object) -> bytes:

@@ -6,7 +6,7 @@ from contextlib import aclosing
 from aiohttp import web
 from msgspec.structs import replace
 
-from corral import BadRequest, ChatRequest, Forbidden, ModelNotFound
+from corral import BadRequest, ChatRequest
 from corral.kernel import Kernel
 from corral.server import KERNEL, stream
 from corral_anthropic_api import blocks, fields
@@ -16,6 +16,7 @@ from corral_anthropic_api.conversation import Turn, conversation
 from corral_anthropic_api.estimate import estimated_tokens
 from corral_anthropic_api.events import late_error
 from corral_anthropic_api.wire import CountWire, reply
+from corral_http.names import installed, required
 
 
 async def create(request: web.Request, body: MessagesBody, ping_s: float) -> web.StreamResponse:
@@ -50,15 +51,14 @@ def _turns(body: MessagesBody) -> list[Turn]:
 
 async def _typed(kernel: Kernel, body: MessagesBody, turns: Sequence[Turn], *, least_tokens: int) -> ChatRequest:
     """The request.  The order of checks is the wire's.  Raises BadRequest, ModelNotFound, Forbidden."""
-    if not body.model.strip():
-        raise BadRequest("model is required")
+    name = required(body.model)
     if body.max_tokens < least_tokens:
         raise BadRequest("max_tokens is required and must be positive")
     if not turns:
         raise BadRequest("messages is required")
     messages, tools = conversation(turns), fields.tools(body.tools, body.tool_choice)
     typed = ChatRequest(
-        model=body.model.strip(),
+        model=name,
         messages=(*blocks.system(body.system), *messages),
         tools=tools,
         tool_choice=fields.tool_choice(body.tool_choice, tools),
@@ -68,12 +68,7 @@ async def _typed(kernel: Kernel, body: MessagesBody, turns: Sequence[Turn], *, l
         overrides=fields.overrides(body),
         strict_context=True,
     )
-    try:
-        model = kernel.find(typed.model)
-    except ModelNotFound as err:
-        raise ModelNotFound(f"model '{typed.model}' not found") from err
-    if model.config.remote_host:
-        raise Forbidden("ollama cloud is disabled: remote model is unavailable")
+    model = installed(kernel, typed.model)
     if typed.think:  # asked of a model that cannot, it means nothing
         what = await kernel.pipeline.describe(model)
         return typed if "thinking" in what.capabilities else replace(typed, think=None)

@@ -7,12 +7,12 @@ from typing import Any
 from aiohttp import web
 
 from corral import Handler
-from corral.decoding import read_body
 from corral.server import HEADERS
 from corral_anthropic_api import messages
 from corral_anthropic_api.bodies import MESSAGES, MessagesBody
 from corral_anthropic_api.identity import begin_request
 from corral_anthropic_api.wire import CountWire, ErrorWire, MessageWire
+from corral_http.decoding import read_body
 
 
 def table(max_body_bytes: int, ping_s: float) -> Sequence[web.RouteDef]:

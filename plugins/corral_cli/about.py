@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from corral import CorralError, __version__
+from corral import API_VERSION, CorralError, __version__
 from corral_cli.flags import CLIENT_VARIABLES, describe
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ class Version:
             print("Warning: could not connect to a running Corral instance")
         if served:
             print(f"corral version is {served}")
-        if served != kernel.version():
-            print(f"Warning: client version is {kernel.version()}")
+        if served != API_VERSION:
+            print(f"Warning: client version is {API_VERSION}")
         print(f"Corral release {__version__}; the version above is that of the API it speaks")
         return 0
 

@@ -195,7 +195,7 @@ def _open(kernel: "Kernel", name: str) -> "Weights":
     path = Path(name).expanduser()
     if not path.is_file():
         try:
-            return kernel.catalog.open(kernel.find(name))
+            return kernel.open(kernel.find(name))
         except BadRequest as err:
             raise CorralError(f"{name} is neither a file nor the name of a model") from err
     with path.open("rb") as file:

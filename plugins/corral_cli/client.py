@@ -13,9 +13,8 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from corral import JSON, CorralError, JSONObject, __version__
-from corral.config import split_host
-from corral.kernel import Kernel
+from corral import API_VERSION, JSON, CorralError, JSONObject, __version__
+from corral_http.address import split_host
 
 MAX_LINE = 8_000_000
 """The longest NDJSON line that is read, in bytes."""
@@ -46,7 +45,7 @@ class Client:
         self.scheme, host, self.port, self.prefix = split_host(address)
         self.host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         machine = _ARCHITECTURES.get(platform.machine(), platform.machine())
-        agent = f"ollama/{Kernel.version()} ({machine} {platform.system().lower()}) corral/{__version__}"
+        agent = f"ollama/{API_VERSION} ({machine} {platform.system().lower()}) corral/{__version__}"
         self.headers = {"User-Agent": agent, "Accept": "application/x-ndjson, application/json"}
 
     @property

@@ -89,7 +89,7 @@ def think_value(text: str | None) -> Think | None:
 
 def keep_alive(text: str | None) -> str | None:
     """The value of `--keepalive`, checked.  Raises CorralError."""
-    from corral.config import parse_duration
+    from corral_http.durations import parse_duration
 
     try:
         if text is not None:

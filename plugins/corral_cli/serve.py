@@ -26,11 +26,11 @@ class Serve:
         import asyncio
         from contextlib import AsyncExitStack
 
-        from corral.config import split_host
         from corral.log import get_logger
         from corral.server import serving
         from corral_cli.interrupt import on_signal
         from corral_cli.logs import start_log
+        from corral_http.address import split_host
 
         start_log(kernel)
         _, host, port, _ = split_host(kernel.config.kernel.host)

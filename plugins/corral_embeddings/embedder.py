@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from corral import AdapterSpec, BadRequest, ContextOverflow, EmbedJob, Tokenizer, Unsupported, Usage
-from corral.options import resolve_options
 from corral_embeddings import EmbedRequest, EmbedResult
+from corral_generation.options import options_in_force
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
@@ -23,12 +23,11 @@ class PoolEmbedder:
     async def embed(self, request: EmbedRequest) -> EmbedResult:
         """One vector an input, normalised and shortened as asked.  Raises BadRequest, ModelNotFound, Unsupported."""
         began = time.perf_counter_ns()
-        pipeline = self.kernel.pipeline
         model = self.kernel.find(request.model)
-        description = await pipeline.describe(model)
+        description = await self.kernel.pipeline.describe(model)
         if "rerank" in description.capabilities:
             raise Unsupported(f'"{request.model}" is a reranker: it scores pairs of texts and gives no embeddings')
-        limit = pipeline.context_length(resolve_options(model.parameters, request.overrides), description)
+        limit = options_in_force(self.kernel, description, request.overrides).num_ctx
         async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
             load_ns = time.perf_counter_ns() - began
             inputs = await asyncio.to_thread(encode_all, resident.tokenizer, request, limit)

@@ -1,7 +1,7 @@
 """From pieces to lines or to one object: the same for generate and chat, only the shape differs."""
 
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from aiohttp import web
@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from corral import ChatRequest, CorralError, Piece, StoredModel
 from corral.server import FACTS, KERNEL, stream
+from corral_http.pieces import merged
 from corral_native_api.chunks import DebugWire, ErrorWire, Shape, line, numbered, reply
 
 NDJSON = "application/x-ndjson"
@@ -44,17 +45,6 @@ async def _lines(request: web.Request, typed: ChatRequest, shown: str, shape: Sh
             n_calls += len(calls)
             _note(request, shown, piece)
             yield line(shape(shown, piece, calls))
-
-
-def merged(pieces: Sequence[Piece]) -> Piece:
-    """All pieces as one: text in order, and the end of the last."""
-    return replace(
-        pieces[-1] if pieces else Piece(),
-        text="".join(piece.text for piece in pieces),
-        thinking="".join(piece.thinking for piece in pieces),
-        tool_calls=tuple(call for piece in pieces for call in piece.tool_calls),
-        logprobs=tuple(each for piece in pieces for each in piece.logprobs),
-    )
 
 
 def _note(request: web.Request, shown: str, piece: Piece) -> None:

@@ -2,8 +2,8 @@
 
 from aiohttp import web
 
-from corral.decoding import chunks
 from corral.server import KERNEL
+from corral_http.decoding import chunks
 
 
 async def exists(request: web.Request) -> web.Response:

@@ -4,11 +4,11 @@ from aiohttp import web
 
 from corral import ChatRequest, Message
 from corral.server import KERNEL
+from corral_http.names import installed, required
 from corral_native_api import fields
 from corral_native_api.answers import answer, load, render_only, unload
 from corral_native_api.bodies import ChatBody, RenderBody
 from corral_native_api.chunks import chatted
-from corral_native_api.names import installed, required
 
 
 async def chat(request: web.Request, body: ChatBody) -> web.StreamResponse:

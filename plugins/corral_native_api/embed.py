@@ -6,10 +6,10 @@ from msgspec import UNSET
 from corral import JSON, BadRequest
 from corral.server import FACTS, KERNEL
 from corral_embeddings import EmbedRequest
+from corral_http.names import NOT_PULLED, installed, required
 from corral_native_api import fields
 from corral_native_api.bodies import EmbedBody, EmbeddingsBody
 from corral_native_api.chunks import EmbedAnswer, OldEmbedAnswer, reply
-from corral_native_api.names import NOT_PULLED, installed, required
 
 
 async def embed(request: web.Request, body: EmbedBody) -> web.Response:

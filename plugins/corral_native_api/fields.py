@@ -20,8 +20,8 @@ from corral import (
     Tool,
     ToolCall,
 )
-from corral.config import parse_duration
 from corral.log import get_logger
+from corral_http.durations import parse_duration
 from corral_native_api.bodies import TOOL, MessageBody
 
 MAX_ITEMS = 10_000  # messages of a chat, inputs of an embedding

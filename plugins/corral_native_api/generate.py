@@ -4,11 +4,11 @@ from aiohttp import web
 
 from corral import BadRequest, ChatRequest
 from corral.server import KERNEL
+from corral_http.names import installed
 from corral_native_api import fields
 from corral_native_api.answers import answer, load, render_only, unload
 from corral_native_api.bodies import GenerateBody
 from corral_native_api.chunks import generated
-from corral_native_api.names import installed
 
 
 async def generate(request: web.Request, body: GenerateBody) -> web.StreamResponse:

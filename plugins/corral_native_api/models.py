@@ -9,9 +9,9 @@ from msgspec.structs import replace
 from corral import BadRequest, CorralError, JSONObject, ModelNotFound, ModelRef, StoredModel
 from corral.kernel import Kernel
 from corral.server import KERNEL
+from corral_http.names import required
 from corral_native_api.bodies import CopyBody, Named
 from corral_native_api.chunks import Details, Wire, details, moment, reply
-from corral_native_api.names import required
 
 _LONGEST_NAME = 600  # of a name that is told back
 

@@ -5,10 +5,10 @@ from msgspec import UNSET, UnsetType
 
 from corral import Truncated
 from corral.server import KERNEL
+from corral_http.names import installed, required
 from corral_native_api import chat, fields, generate
 from corral_native_api.bodies import RenderBody
 from corral_native_api.chunks import Wire, reply
-from corral_native_api.names import installed, required
 
 
 class RenderedWire(Wire, frozen=True):

@@ -7,9 +7,8 @@ from typing import Any, TypeVar
 import msgspec
 from aiohttp import web
 
-from corral import Handler
-from corral.decoding import Decoder, read_body
-from corral.kernel import Kernel
+from corral import API_VERSION, Handler
+from corral_http.decoding import Decoder, read_body
 from corral_native_api import (
     account,
     blobs,
@@ -106,4 +105,4 @@ async def alive(request: web.Request) -> web.Response:
 
 async def version(request: web.Request) -> web.Response:
     """GET /api/version: the version clients gate features on."""
-    return reply(Version(version=Kernel.version()))
+    return reply(Version(version=API_VERSION))

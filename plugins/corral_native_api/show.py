@@ -10,14 +10,13 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
-from corral import JSON, Forbidden, JSONObject, ModelNotFound, StoredModel
+from corral import JSON, Description, Forbidden, JSONObject, ModelNotFound, StoredModel
 from corral.kernel import Kernel
-from corral.models import Description
 from corral.server import KERNEL
+from corral_http.names import installed, required
 from corral_native_api import fields
 from corral_native_api.bodies import ShowBody
 from corral_native_api.chunks import Details, Wire, details, moment, reply
-from corral_native_api.names import installed, required
 
 _HIDDEN = ("general.name", "tokenizer.chat_template")
 _COPILOT = "GitHubCopilotChat/"
@@ -117,7 +116,7 @@ def _projector_info(kernel: Kernel, model: StoredModel, *, verbose: bool) -> JSO
     """The metadata of the model's first projector."""
     if not model.projectors:
         return UNSET
-    weights = kernel.catalog.open(replace(model, weights=model.projectors))
+    weights = kernel.open(replace(model, weights=model.projectors))
     try:
         return _plain_metadata(weights.info.metadata, verbose=verbose)
     finally:

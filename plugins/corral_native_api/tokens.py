@@ -6,9 +6,9 @@ from aiohttp import web
 
 from corral import BadRequest, Tokenizer
 from corral.server import KERNEL
+from corral_http.names import installed, required
 from corral_native_api.bodies import DetokenizeBody, TokenizeBody
 from corral_native_api.chunks import Wire, reply
-from corral_native_api.names import installed, required
 
 
 class PieceWire(Wire, frozen=True):

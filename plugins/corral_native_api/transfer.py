@@ -7,8 +7,8 @@ from aiohttp import web
 from corral import BadRequest, CorralError, Progress
 from corral.kernel import Kernel
 from corral.server import KERNEL
+from corral_http.names import required
 from corral_native_api.bodies import TransferBody
-from corral_native_api.names import required
 from corral_native_api.progress import Steps, report
 
 

@@ -6,7 +6,7 @@ Fields that no one reads are there to be named: `refused` says which of them can
 import msgspec
 
 from corral import JSON, JSONObject
-from corral.decoding import Decoder
+from corral_http.decoding import Decoder
 
 
 class Body(msgspec.Struct, frozen=True, kw_only=True):

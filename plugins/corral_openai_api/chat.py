@@ -9,13 +9,14 @@ from msgspec import UNSET, UnsetType
 from msgspec.structs import replace
 
 from corral import BadRequest, ChatRequest, Piece, ToolCall, Usage
-from corral.server import KERNEL, sse, stream
+from corral.server import KERNEL, stream
+from corral_http.frames import sse
+from corral_http.names import installed
 from corral_openai_api import fields
 from corral_openai_api.bodies import ChatBody
 from corral_openai_api.choices import collected, copies, note, run, usages
 from corral_openai_api.errors import error_event, unsupported
 from corral_openai_api.messages import messages
-from corral_openai_api.names import installed
 from corral_openai_api.tools import choice, tools
 from corral_openai_api.wire import (
     DONE,

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from corral import ChatRequest, Piece, Pieces, Usage
 from corral.kernel import Kernel
 from corral.server import FACTS, KERNEL
+from corral_http.pieces import merged
 
 Numbered = AsyncGenerator[tuple[int, Piece], None]
 
@@ -59,19 +60,7 @@ async def collected(request: web.Request, requests: Sequence[ChatRequest]) -> li
     async with aclosing(run(request.app[KERNEL], requests)) as numbered:
         async for index, piece in numbered:
             answers[index].append(piece)
-    return [whole(pieces) for pieces in answers]
-
-
-def whole(pieces: Sequence[Piece]) -> Piece:
-    """The pieces of one answer as one; its end is that of the last."""
-    return replace(
-        pieces[-1],
-        text="".join(piece.text for piece in pieces),
-        thinking="".join(piece.thinking for piece in pieces),
-        tool_calls=tuple(call for piece in pieces for call in piece.tool_calls),
-        logprobs=tuple(scored for piece in pieces for scored in piece.logprobs),
-        prompt_logprobs=tuple(scored for piece in pieces for scored in piece.prompt_logprobs),
-    )
+    return [merged(pieces) for pieces in answers]
 
 
 def usages(pieces: Sequence[Piece]) -> list[Usage]:

@@ -9,12 +9,13 @@ from msgspec import UNSET
 from msgspec.structs import replace
 
 from corral import BadRequest, ChatRequest, JSONObject, Piece, Usage
-from corral.server import KERNEL, sse, stream
+from corral.server import KERNEL, stream
+from corral_http.frames import sse
+from corral_http.names import installed
 from corral_openai_api import fields
 from corral_openai_api.bodies import CompletionBody
 from corral_openai_api.choices import collected, note, run, usages
 from corral_openai_api.errors import FieldError, error_event, unsupported
-from corral_openai_api.names import installed
 from corral_openai_api.parts import go_type
 from corral_openai_api.prompts import prompts, spelled
 from corral_openai_api.texts import Plan, TextChoice, TextCompletion, TextPart

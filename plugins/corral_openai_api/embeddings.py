@@ -9,10 +9,10 @@ from aiohttp import web
 from corral import JSON, BadRequest
 from corral.server import FACTS, KERNEL
 from corral_embeddings import EmbedRequest
+from corral_http.names import NOT_PULLED, installed
 from corral_openai_api import fields
 from corral_openai_api.bodies import EmbeddingsBody
 from corral_openai_api.errors import FieldError
-from corral_openai_api.names import NOT_PULLED, installed
 from corral_openai_api.wire import Wire, reply
 
 _FORMATS = ("float", "base64")

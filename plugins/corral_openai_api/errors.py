@@ -6,8 +6,9 @@ from typing import TypeVar
 import msgspec
 
 from corral import JSON, BadRequest, CorralError
-from corral.decoding import Decoder
-from corral.server import sse, status_of
+from corral.server import status_of
+from corral_http.decoding import Decoder
+from corral_http.frames import sse
 from corral_openai_api.wire import Wire
 
 T = TypeVar("T", bound=msgspec.Struct)

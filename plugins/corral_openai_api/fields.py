@@ -5,7 +5,7 @@ import math
 import msgspec
 
 from corral import JSON, Constraint, JSONObject, Think
-from corral.config import parse_duration
+from corral_http.durations import parse_duration
 from corral_openai_api.bodies import CommonBody, CompletionCommonBody, FormatBody, ReasoningBody
 from corral_openai_api.errors import FieldError
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from corral import JSON, BadRequest, JSONObject, Message, ToolCall
-from corral.decoding import first_value
+from corral_http.decoding import first_value
 from corral_openai_api import fields
 from corral_openai_api.bodies import MessageBody, ToolCallBody
 from corral_openai_api.errors import FieldError, unsupported

@@ -6,7 +6,7 @@ from aiohttp import web
 
 from corral import ModelNotFound, StoredModel
 from corral.server import KERNEL
-from corral_openai_api.names import installed
+from corral_http.names import installed
 from corral_openai_api.wire import Wire, reply
 
 

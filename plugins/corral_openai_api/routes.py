@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 
 from corral import ContextOverflow, Handler
-from corral.decoding import Decoder, read_body
+from corral_http.decoding import Decoder, read_body
 from corral_openai_api import bodies
 from corral_openai_api.chat import Completion, chat
 from corral_openai_api.completions import completions

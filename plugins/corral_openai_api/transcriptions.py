@@ -5,7 +5,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from corral import BadRequest, Unsupported
 from corral.server import KERNEL
-from corral_openai_api.names import installed
+from corral_http.names import installed
 
 MOST_BYTES = 25 << 20
 

@@ -11,7 +11,7 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from corral import TokenLogprob, ToolCall, Truncated, Usage
-from corral.server import sse
+from corral_http.frames import sse
 
 FINGERPRINT = "fp_ollama"
 SSE = "text/event-stream"

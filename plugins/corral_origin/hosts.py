@@ -3,7 +3,7 @@
 import ipaddress
 import socket
 
-from corral.config import split_host
+from corral_http.address import split_host
 
 _PRIVATE = tuple(map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")))
 _SUFFIXES = (".localhost", ".local", ".internal")

@@ -5,9 +5,8 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from corral import AdapterSpec, BadRequest, EmbedJob, JSONObject, StoredModel, Tokenizer, Usage, Value
-from corral.models import Description
-from corral.options import resolve_options
+from corral import AdapterSpec, BadRequest, Description, EmbedJob, JSONObject, StoredModel, Tokenizer, Usage, Value
+from corral_generation.options import options_in_force
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
@@ -41,7 +40,7 @@ async def rerank(kernel: "Kernel", asked: Query) -> Ranking:
 
 async def _by_head(kernel: "Kernel", asked: Query, model: StoredModel, what: Description) -> Ranking:
     began = time.perf_counter_ns()
-    limit = kernel.pipeline.context_length(resolve_options(model.parameters, asked.overrides), what)
+    limit = options_in_force(kernel, what, asked.overrides).num_ctx
     doubled = what.info.metadata.get("tokenizer.ggml.model") != "bert"
     async with kernel.pool.lease(model) as resident:
         load_ns = time.perf_counter_ns() - began

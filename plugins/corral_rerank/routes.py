@@ -9,8 +9,9 @@ from aiohttp import web
 from msgspec import UNSET, UnsetType
 
 from corral import JSON, BadRequest, JSONObject
-from corral.decoding import Decoder, read_body
 from corral.server import FACTS, KERNEL
+from corral_http.decoding import Decoder, read_body
+from corral_http.names import required
 from corral_rerank.plugin import Plugin
 from corral_rerank.reranker import Query, rerank
 
@@ -83,8 +84,7 @@ def table(config: Plugin.Config) -> Sequence[web.RouteDef]:
 
 
 async def _answer(request: web.Request, body: RerankBody, most: int) -> web.Response:
-    if not body.model.strip():
-        raise BadRequest("model is required")
+    name = required(body.model)
     query = _text(body.query, "query")
     if not query:
         raise BadRequest("query is required")
@@ -98,7 +98,7 @@ async def _answer(request: web.Request, body: RerankBody, most: int) -> web.Resp
     ranking = await rerank(
         request.app[KERNEL],
         Query(
-            model=body.model.strip(),
+            model=name,
             query=query,
             documents=tuple(texts),
             truncate=body.truncate and body.truncation,

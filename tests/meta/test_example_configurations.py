@@ -15,7 +15,8 @@ from corral.plugins import discover
 from corral.server import build_app
 
 CONFIG = Path(__file__).resolve().parents[2] / "config"
-MINIMAL = {"cli", "engine", "gguf", "modelfile", "native_api", "origin", "store", "templates", "tokenizers"}
+SERVING = {"cli", "generation", "http", "native_api", "origin", "store"}
+MINIMAL = SERVING | {"engine", "gguf", "modelfile", "templates", "tokenizers"}
 
 
 @asynccontextmanager

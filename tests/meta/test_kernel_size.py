@@ -22,16 +22,9 @@ def imports(path: Path) -> set[str]:
 
 
 def test_the_kernel_is_under_2000_lines() -> None:
-    """Blank lines do not count: the formatter sets them."""
-    lines = {
-        path.name: sum(bool(line.strip()) for line in path.read_text(encoding="utf-8").splitlines()) for path in KERNEL
-    }
+    """Every line counts, blank ones too."""
+    lines = {path.name: len(path.read_text(encoding="utf-8").splitlines()) for path in KERNEL}
     assert sum(lines.values()) < 2000, lines
-
-
-def test_the_kernel_does_not_grow() -> None:
-    """All lines: the budget is 2000, which is not reached yet (decision 2).  This bound only ever falls."""
-    assert sum(len(path.read_text(encoding="utf-8").splitlines()) for path in KERNEL) <= 2530
 
 
 def test_the_kernel_imports_only_what_it_may() -> None:

@@ -19,7 +19,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from corral import config as configuration
 from corral.kernel import Kernel
-from corral.plugins import Found
+from corral.plugins import Found, discover
 from corral.server import build_app
 from corral.testing import doubles as doubles_module
 
@@ -34,6 +34,12 @@ def found(plugins: Iterable[type]) -> list[Found]:
         name = parts[-1] if parts[0] == "corral" else parts[0].removeprefix("corral_")
         result.append(Found(name, "test", partial(_itself, plugin), built_in=True, value=plugin.__module__))
     return result
+
+
+def _generation(found: Iterable[Found]) -> list[Found]:
+    """The plugin "generation" as it is installed, unless the test brings its own: prompts and answers are real."""
+    named = {plugin.name for plugin in found}
+    return [plugin for plugin in discover() if plugin.name == "generation" and plugin.name not in named]
 
 
 def _itself(plugin: type) -> type:
@@ -65,7 +71,9 @@ async def make_kernel() -> AsyncIterator[Callable[..., Any]]:
 
         async def make(plugins: Iterable[type], tables: dict[str, dict[str, Any]] | None = None, **keys: Any) -> Kernel:
             settings = configuration.KernelSettings(**keys)
-            kernel = Kernel(configuration.Config(kernel=settings, plugins=tables or {}), found(plugins))
+            offered = found(plugins)
+            config = configuration.Config(kernel=settings, plugins=tables or {})
+            kernel = Kernel(config, [*_generation(offered), *offered])
             return await stack.enter_async_context(kernel.live())
 
         yield make

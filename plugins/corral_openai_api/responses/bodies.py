@@ -1,7 +1,7 @@
 """The request of the responses API.  Items and tools have many shapes: see `items` and `toolbox`."""
 
 from corral import JSON, JSONObject
-from corral.decoding import Decoder
+from corral_http.decoding import Decoder
 from corral_openai_api.bodies import CommonBody, FormatBody
 
 

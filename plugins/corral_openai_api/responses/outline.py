@@ -7,7 +7,7 @@ from msgspec import UnsetType
 from msgspec.structs import replace
 
 from corral import CorralError, Piece, TokenLogprob, ToolCall
-from corral.server import sse
+from corral_http.frames import sse
 from corral_openai_api.responses.shapes import (
     CallItem,
     Item,

@@ -9,11 +9,12 @@ from aiohttp import web
 
 from corral import BadRequest, ChatRequest, JSONObject, Message
 from corral.server import KERNEL, stream
+from corral_http.names import installed
+from corral_http.pieces import merged
 from corral_openai_api import fields
 from corral_openai_api.bodies import ReasoningBody
-from corral_openai_api.choices import note, whole
+from corral_openai_api.choices import note
 from corral_openai_api.errors import FieldError, typed, unsupported
-from corral_openai_api.names import installed
 from corral_openai_api.responses.bodies import FORMAT, ResponsesBody
 from corral_openai_api.responses.items import conversation
 from corral_openai_api.responses.memory import Memory
@@ -47,7 +48,7 @@ async def responses(request: web.Request, body: ResponsesBody, memory: Memory) -
     for piece in said:
         for _ in outline.read(piece):
             """Only the items are wanted."""
-    last = whole(said)
+    last = merged(said)
     note(request, body.model, last)
     for _ in outline.end(last):
         """As above."""

@@ -4,7 +4,10 @@ import math
 
 import pytest
 
-from corral.config import keep_alive_seconds, load, split_host
+from corral.config import Config, load
+from corral.kernel import Kernel
+from corral.pool import ModelPool
+from corral_http.address import split_host
 
 HOSTS = [
     ("", ("http", "127.0.0.1", 11434, "")),
@@ -35,8 +38,11 @@ def test_row_30_hosts(text, expected):
     ("text", "seconds"),
     [("5m", 300), ("1h30m", 5400), ("10", 10), ("0", 0), ("-1", math.inf), ("-1m", math.inf), ("junk", 300), ("", 300)],
 )
-def test_row_34_keep_alive(text, seconds):
-    assert keep_alive_seconds(text) == seconds
+def test_row_34_keep_alive(tmp_path, text, seconds):
+    empty = tmp_path / "corral.toml"
+    empty.touch()
+    settings = load(empty, {"OLLAMA_KEEP_ALIVE": text}).kernel
+    assert ModelPool(Kernel(Config(kernel=settings), [])).default_keep_alive_s == seconds
 
 
 @pytest.fixture

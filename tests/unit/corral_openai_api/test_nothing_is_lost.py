@@ -6,8 +6,8 @@ import msgspec
 from hypothesis import given, strategies as st
 
 from corral import Piece, TokenLogprob, ToolCall, Usage
+from corral_http.pieces import merged
 from corral_openai_api.chat import Part
-from corral_openai_api.choices import whole
 from corral_openai_api.prompts import Prompt
 from corral_openai_api.responses.outline import Outline
 from corral_openai_api.responses.shapes import Response
@@ -45,7 +45,7 @@ def test_chunks_of_a_chat(pieces, end):
     part = Part(0)
     chunks = [chunk for piece in pieces for chunk in msgspec.to_builtins(part.chunks(piece))]
     deltas = [chunk["delta"] for chunk in chunks]
-    said = whole(pieces)
+    said = merged(pieces)
     assert "".join(delta.get("content", "") for delta in deltas) == said.text
     assert "".join(delta.get("reasoning", "") for delta in deltas) == said.thinking
     calls = [call for delta in deltas for call in delta.get("tool_calls", [])]
@@ -71,7 +71,7 @@ def test_chunks_of_a_completion(pieces, end, echo):
     pieces = [*pieces, end]
     part = TextPart(0, plan(echo=echo))
     chunks = [msgspec.to_builtins(chunk) for piece in pieces if (chunk := part.chunk(piece))]
-    said = whole(pieces)
+    said = merged(pieces)
     assert "".join(chunk["text"] for chunk in chunks) == ("Say: " if echo else "") + said.text
     assert "".join(chunk.get("reasoning", "") for chunk in chunks) == said.thinking
     n_scored = sum(len(chunk["logprobs"]["tokens"]) for chunk in chunks if "logprobs" in chunk)
@@ -88,7 +88,7 @@ def test_events_of_a_response(pieces, end):
         *outline.end(end),
     ]
     events = [json.loads(frame.split(b"\ndata: ")[1]) for frame in frames]
-    said = whole([*pieces, end])
+    said = merged([*pieces, end])
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
 
     def deltas(kind):

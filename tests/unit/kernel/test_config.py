@@ -1,52 +1,23 @@
 """Settings: layers, environment, durations."""
 
-import math
 from pathlib import Path
 
 import pytest
 
-from corral.config import keep_alive_seconds, load, parse_duration
+from corral.config import duration_s, load
 from corral.errors import ConfigError
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [
-        ("5m", 300),
-        ("1h30m", 5400),
-        ("1.5h", 5400),
-        ("0", 0),
-        ("0s", 0),
-        ("-1s", -1),
-        ("300ms", 0.3),
-        ("+2s", 2),
-        ("1m0.5s", 60.5),
-    ],
-)
-def test_a_go_duration_is_read(text: str, seconds: float) -> None:
-    assert parse_duration(text) == pytest.approx(seconds)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("10", 'time: missing unit in duration "10"'),
-        ("abc", 'time: invalid duration "abc"'),
-        ("1d", 'time: unknown unit "d" in duration "1d"'),
-        ("", 'time: invalid duration ""'),
-    ],
-)
-def test_a_bad_duration_says_what_go_says(text: str, message: str) -> None:
-    with pytest.raises(ValueError, match="time: ") as err:
-        parse_duration(text)
-    assert str(err.value) == message
-
-
-def test_keep_alive_takes_seconds_durations_and_for_ever() -> None:
-    assert keep_alive_seconds("90") == 90
-    assert keep_alive_seconds("2m") == 120
-    assert keep_alive_seconds("-1") == math.inf
-    assert keep_alive_seconds("nonsense") == 300
+def test_a_duration_is_go_style_or_seconds() -> None:
+    assert [duration_s(text) for text in ("90", "2m", "-1", "+1h30m", "-1m", "0", "1m0.5s")] == [
+        90,
+        120,
+        -1,
+        5400,
+        -60,
+        0,
+        60.5,
+    ]
 
 
 def test_later_layers_win(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ from corral.config import Config
 from corral.errors import PluginError
 from corral.kernel import Kernel
 from corral.plugins import Found
-from corral.server import build_app, sse
+from corral.server import build_app
+from corral_http.frames import sse
 
 SEEN = web.RequestKey("seen", tuple[str, ...])
 

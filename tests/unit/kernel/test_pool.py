@@ -183,3 +183,16 @@ async def test_two_kernels_live_in_one_process(make_kernel: Any) -> None:
     one, two = [await make_kernel([Doubles], store="memory") for _ in range(2)]
     async with one.pool.lease(await add(one, "m")):
         assert (len(one.pool.loaded()), len(two.pool.loaded())) == (1, 0)
+
+
+async def test_a_load_that_never_ends_is_given_up(make_kernel: Any) -> None:
+    kernel = await make_kernel([Doubles], store="memory", load_timeout="50ms")
+    doubles = kernel.plugins.manager.get_plugin("doubles")
+    doubles.engine.may_load.clear()
+    model = await add(kernel, "m")
+    with pytest.raises(CorralError, match=r'"m:latest" did not load in time \(load_timeout = 50ms\)'):
+        async with kernel.pool.lease(model):
+            pass
+    doubles.engine.may_load.set()
+    async with kernel.pool.lease(model):
+        assert len(kernel.pool.loaded()) == 1

@@ -5,10 +5,17 @@ from collections.abc import Callable, Sequence
 
 from msgspec.structs import replace
 
-from corral.errors import ContextOverflow
-from corral.models import Description
-from corral.protocols import Conversation, Tokenizer
-from corral.types import ChatRequest, Message, Rendered, StoredModel, Truncated
+from corral import (
+    ChatRequest,
+    ContextOverflow,
+    Conversation,
+    Description,
+    Message,
+    Rendered,
+    StoredModel,
+    Tokenizer,
+    Truncated,
+)
 
 
 def conversation(request: ChatRequest, model: StoredModel) -> tuple[Message, ...]:

@@ -3,7 +3,7 @@
 import pytest
 
 from corral import ContextOverflow, Message
-from corral.prompt import drop_oldest, fit
+from corral_generation.prompt import drop_oldest, fit
 
 
 def chat(*turns: str) -> tuple[Message, ...]:

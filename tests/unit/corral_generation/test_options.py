@@ -5,7 +5,7 @@ import math
 import pytest
 
 from corral import BadRequest
-from corral.options import resolve_options
+from corral_generation.options import resolve_options
 
 
 def test_request_wins_over_model_wins_over_defaults() -> None:

@@ -2,53 +2,20 @@
 
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
 
-from corral.errors import FormatError, Unsupported
-from corral.protocols import Loader, ModelInfo, Template, Weights
-from corral.types import StoredModel, Value
-
-if TYPE_CHECKING:
-    from corral.kernel import Kernel
+from corral import Description, ModelInfo, StoredModel, Template, Unsupported
+from corral.kernel import Kernel
 
 _KEPT = 64  # descriptions kept: headers are small, tensors stay in the file
-
-
-class Description(Value, frozen=True):
-    """A model's header, its compiled template and all it can do."""
-
-    model: StoredModel
-    info: ModelInfo
-    template: Template
-    capabilities: frozenset[str]
 
 
 class Catalog:
     """Descriptions by manifest digest, least recently used first out."""
 
-    def __init__(self, kernel: "Kernel") -> None:
+    def __init__(self, kernel: Kernel) -> None:
         self.kernel = kernel
         self._lock = threading.Lock()  # descriptions are made on worker threads
         self._kept: OrderedDict[str, Description] = OrderedDict()
-
-    def loader_for(self, model: StoredModel) -> Loader:
-        """The loader that recognises the model's weights.  Raises Unsupported, FormatError."""
-        if not model.weights:
-            raise Unsupported(f'"{model.ref.name}" has no weights that Corral can run')
-        path = model.weights[0]
-        try:
-            with path.open("rb") as file:
-                head = file.read(64)
-        except OSError as err:
-            raise FormatError(f"{path.name}: {err.strerror}; pull or create {model.ref.name} again") from err
-        for loader in self.kernel.loaders.values():
-            if loader.sniff(head):
-                return loader
-        raise Unsupported(f"no loader here reads {path.name} (there is {self.kernel.loaders.there_is})")
-
-    def open(self, model: StoredModel) -> Weights:
-        """Map the model's weights; the caller closes them."""
-        return self.loader_for(model).open(model.weights[0])
 
     def describe(self, model: StoredModel) -> Description:
         """Read the header (blocking: some milliseconds), or remember it.  Raises FormatError, Unsupported."""
@@ -56,7 +23,7 @@ class Catalog:
             if known := self._kept.get(model.digest):
                 self._kept.move_to_end(model.digest)
                 return known
-        weights = self.open(model)
+        weights = self.kernel.open(model)
         try:
             description = self._describe(model, weights.info)
         finally:
@@ -68,7 +35,7 @@ class Catalog:
         return description
 
     def _describe(self, model: StoredModel, info: ModelInfo) -> Description:
-        template = self.template(model, info)
+        template = self._template(model, info)
         capabilities = set(model.config.capabilities) | template.capabilities
         for answer in self.kernel.plugins.manager.hook.corral_capabilities(info=info):
             capabilities |= set(answer)
@@ -76,7 +43,7 @@ class Catalog:
             capabilities.add("vision")
         return Description(model=model, info=info, template=template, capabilities=frozenset(capabilities))
 
-    def template(self, model: StoredModel, info: ModelInfo) -> Template:
+    def _template(self, model: StoredModel, info: ModelInfo) -> Template:
         """Compile the template of the first engine that has one for this model.  Raises BadRequest, Unsupported."""
         preference = self.kernel.config.kernel.go_template
         for engine in self.kernel.templates.values():

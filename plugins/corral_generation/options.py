@@ -6,12 +6,25 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
-from corral.errors import BadRequest
-from corral.types import Options
+from corral import BadRequest, Description, Options
+from corral.kernel import Kernel
+
+DEFAULT_CONTEXT = 4096
 
 _TYPES = {field.name: field.type for field in msgspec.structs.fields(Options)}
 _WORDS = {"int": "integer", "float": "float32", "bool": "boolean", "array": "array", "object": "object"}
+
+
+def options_in_force(kernel: Kernel, what: Description, overrides: Mapping[str, Any]) -> Options:
+    """The options of one request: `overrides` over the model's parameters, and the context it may use.
+
+    num_ctx is the request's or the model's, else the server's setting, else 4096; never past the trained context.
+    """
+    options = resolve_options(what.model.parameters, overrides)
+    asked = options.num_ctx or kernel.config.kernel.context_length or DEFAULT_CONTEXT
+    return replace(options, num_ctx=max(4, min(asked, what.info.context_length or asked)))
 
 
 def resolve_options(parameters: Mapping[str, Any], overrides: Mapping[str, Any]) -> Options:

@@ -4,7 +4,7 @@ import msgspec
 import pytest
 
 from corral import JSON, BadRequest
-from corral.decoding import MAX_DEPTH, Decoder, first_value
+from corral_http.decoding import MAX_DEPTH, Decoder, first_value
 
 
 class Inner(msgspec.Struct, frozen=True, kw_only=True):

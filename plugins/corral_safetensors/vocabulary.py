@@ -71,14 +71,23 @@ def read_vocabulary(documents: Documents, family: Family, size: int) -> Vocabula
     from corral_safetensors import tokenizer_json
 
     if documents.has(MODEL_FILE):
-        return _from_sentencepiece(documents, family, size)
+        return _distinct(MODEL_FILE, _from_sentencepiece(documents, family, size))
     if documents.has(JSON_FILE):
-        return tokenizer_json.read(documents, size)
+        return _distinct(JSON_FILE, tokenizer_json.read(documents, size))
     if documents.has("vocab.json") and documents.has("merges.txt"):
-        return tokenizer_json.read_pair(documents, size)
+        return _distinct("vocab.json", tokenizer_json.read_pair(documents, size))
     if documents.has("vocab.txt"):
-        return tokenizer_json.read_lines(documents, size)
+        return _distinct("vocab.txt", tokenizer_json.read_lines(documents, size))
     raise Unsupported("unknown tokenizer format: there is no tokenizer.json, tokenizer.model or vocabulary file")
+
+
+def _distinct(file: str, vocabulary: Vocabulary) -> Vocabulary:
+    """Raises FormatError for two tokens of one text: a text would have two ids, and other programs refuse the model."""
+    first: dict[str, int] = {}
+    for token_id, text in enumerate(vocabulary.tokens):
+        if first.setdefault(text, token_id) != token_id:
+            raise FormatError(f"{file}: tokens {first[text]} and {token_id} are both {text!r:.80}")
+    return vocabulary
 
 
 def _from_sentencepiece(documents: Documents, family: Family, size: int) -> Vocabulary:
@@ -117,9 +126,12 @@ def added_tokens(documents: Documents, size: int) -> list[Added]:
         token = Fields(f"{decoder.file}: {number}", entry if isinstance(entry, dict) else {})
         token_id = checked_id(decoder.file, int(number) if _NUMBER.fullmatch(number) else number, size)
         found[token_id] = Added(token_id, token.text("content"), special=token.flag("special"))
+    own: dict[int, str] = {}
     for token in documents.object(JSON_FILE).children("added_tokens"):
-        token_id = checked_id(JSON_FILE, token.integer("id"), size)
-        found[token_id] = Added(token_id, token.text("content"), special=token.flag("special"))
+        token_id, text = checked_id(JSON_FILE, token.integer("id"), size), token.text("content")
+        if own.setdefault(token_id, text) != text:
+            raise _shared_id(token.file, token_id, own[token_id], text)
+        found[token_id] = Added(token_id, text, special=token.flag("special"))
     return [found[token_id] for token_id in sorted(found)]
 
 
@@ -131,8 +143,15 @@ def checked_id(file: str, token_id: Any, size: int) -> int:
 
 
 def by_id(file: str, entries: Mapping[str, Any], size: int) -> list[str | None]:
-    """The texts of a table text → id, None where an id is not used."""
+    """The texts of a table text → id, None where an id is not used.  Raises FormatError for an id of two texts."""
     tokens: list[str | None] = [None] * size
     for text, token_id in entries.items():
-        tokens[checked_id(file, token_id, size)] = text
+        other = tokens[checked_id(file, token_id, size)]
+        if other is not None:
+            raise _shared_id(file, token_id, other, text)
+        tokens[token_id] = text
     return tokens
+
+
+def _shared_id(file: str, token_id: int, first: str, second: str) -> FormatError:
+    return FormatError(f"{file}: token id {token_id} is that of {first!r:.80} and of {second!r:.80}")

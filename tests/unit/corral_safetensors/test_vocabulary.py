@@ -34,7 +34,13 @@ def documents(tmp_path: Path, **files: Any) -> Documents:
     """Files by name (`_` stands for a dot): text, bytes, or a value written as JSON."""
     paths = {}
     for key, value in files.items():
-        name = key.replace("__", "/").replace("_json", ".json").replace("_txt", ".txt").replace("_jinja", ".jinja")
+        name = (
+            key.replace("__", "/")
+            .replace("_json", ".json")
+            .replace("_model", ".model")
+            .replace("_txt", ".txt")
+            .replace("_jinja", ".jinja")
+        )
         path = tmp_path / key
         if isinstance(value, bytes):
             path.write_bytes(value)
@@ -221,12 +227,35 @@ def test_merges_as_pairs_keep_the_spaces_inside(tmp_path: Path) -> None:
         ({"vocab_txt": "a\nb\nc\nd\ne\n"}, "5 tokens, but the embedding has 4 rows"),
         ({"vocab_txt": "a", "tokenizer_config_json": {"added_tokens_decoder": {"-1": {"content": "x"}}}},
          "token id '-1'"),
+        ({"tokenizer_json": {"model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "c": 1}, "byte_fallback": True}}},
+         "tokenizer.json: token id 1 is that of 'b' and of 'c'"),
+        ({"vocab_json": {"a": 0, "b": 0}, "merges_txt": ""}, "vocab.json: token id 0 is that of 'a' and of 'b'"),
+        ({"vocab_txt": "a\nb\na\n"}, "vocab.txt: tokens 0 and 2 are both '▁a'"),
+        ({"tokenizer_json": {"model": {"type": "Unigram", "vocab": [["a", 0], ["a", -1]]}}},
+         "tokenizer.json: tokens 0 and 1 are both 'a'"),
+        ({"tokenizer_json": {"added_tokens": [{"id": 3, "content": "a"}],
+                             "model": {"type": "BPE", "vocab": {"a": 0}, "byte_fallback": True}}},
+         "tokenizer.json: tokens 0 and 3 are both 'a'"),
+        ({"tokenizer_json": {"added_tokens": [{"id": 3, "content": "x"}, {"id": 3, "content": "y"}],
+                             "model": {"type": "BPE", "byte_fallback": True}}},
+         "added_tokens: token id 3 is that of 'x' and of 'y'"),
+        ({"tokenizer_model": bytes([10, 3, 10, 1, 97]) * 2}, "tokenizer.model: tokens 0 and 1 are both 'a'"),
     ],
 )  # fmt: skip
 def test_f13_broken_vocabularies(files: dict[str, Any], message: str, tmp_path: Path) -> None:
     with pytest.raises(FormatError) as caught:
         read_vocabulary(documents(tmp_path, **files), LLAMA, 4)
     assert message in caught.value.message
+
+
+def test_of_equal_keys_the_last_counts_as_in_the_original(tmp_path: Path) -> None:
+    source = '{"model": {"type": "BPE", "byte_fallback": true, "vocab": {"a": 0, "b": 1, "a": 2}}}'
+    assert read_vocabulary(documents(tmp_path, tokenizer_json=source), LLAMA, 3).tokens == ["[PAD0]", "b", "a"]
+
+
+def test_a_token_may_be_named_anew_by_what_is_added(tmp_path: Path) -> None:
+    source = {"added_tokens": [{"id": 0, "content": "<new>"}], "model": {"type": "Unigram", "vocab": [["<old>", 0]]}}
+    assert read_vocabulary(documents(tmp_path, tokenizer_json=source), LLAMA, 1).tokens == ["<new>"]
 
 
 @pytest.mark.parametrize("files", [{}, {"tokenizer_json": {"model": {"type": "WordLevel"}}}])

@@ -14,7 +14,7 @@ from corral.plugins import Found
 from corral_gguf.writer import TensorSource, write_gguf
 from corral_modelfile import CreateRequest
 
-PLUGINS = ("gguf", "modelfile", "quantizers", "store", "templates")
+PLUGINS = ("generation", "gguf", "modelfile", "quantizers", "store", "templates")
 Gguf = Callable[..., Path]
 Make = Callable[..., Awaitable[list[Progress]]]
 Fails = Callable[..., Awaitable[str]]

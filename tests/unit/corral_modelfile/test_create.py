@@ -84,13 +84,13 @@ async def test_a_broken_chat_template_fails_only_where_it_is_needed(
     steps = await make("m", files=[path])
     (warning,) = (each for each in statuses(steps) if each.startswith("warning"))
     assert warning.startswith("warning: the chat template in m.gguf cannot be used: template error")
-    described = kernel.catalog.describe(kernel.find("m"))
+    described = kernel.pipeline.generation.describe(kernel.find("m"))
     assert (described.template.source, described.template.capabilities) == (broken, frozenset())
     with pytest.raises(BadRequest, match="template error"):
         described.template.render(Conversation(messages=(Message(role="user", content="x"),)))
     own = await make("own", files=[path], template="{{ .Prompt }}")
     assert not [each for each in statuses(own) if each.startswith("warning")]
-    assert kernel.catalog.describe(kernel.find("own")).template.source == "{{ .Prompt }}"
+    assert kernel.pipeline.generation.describe(kernel.find("own")).template.source == "{{ .Prompt }}"
     assert "template error" in await error(files=[path], template="{{ if .Tools }}")
 
 

@@ -12,7 +12,7 @@ from corral.config import Config, KernelSettings
 from corral.kernel import Kernel
 from corral.plugins import Found
 
-PLUGINS = ("gguf", "modelfile", "pypi", "store", "templates")
+PLUGINS = ("generation", "gguf", "modelfile", "pypi", "store", "templates")
 Wheel = Callable[..., Path]
 
 

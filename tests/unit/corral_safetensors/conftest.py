@@ -31,7 +31,18 @@ sys.path.insert(0, str(Path(__file__).parent))  # tiny_checkpoints is shared by 
 
 from tiny_checkpoints import CHECKPOINTS, checkpoint
 
-PLUGINS = ("engine", "embeddings", "gguf", "modelfile", "pypi", "safetensors", "store", "templates", "tokenizers")
+PLUGINS = (
+    "engine",
+    "embeddings",
+    "generation",
+    "gguf",
+    "modelfile",
+    "pypi",
+    "safetensors",
+    "store",
+    "templates",
+    "tokenizers",
+)
 
 Convert = Callable[..., Converted]
 

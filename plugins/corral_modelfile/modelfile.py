@@ -3,6 +3,7 @@
 import re
 
 from corral import BadRequest, JSONObject, Message, Value
+from corral_generation.options import resolve_options
 from corral_modelfile.parameters import typed
 
 COMMANDS = frozenset(
@@ -38,7 +39,7 @@ class Instruction(Value, frozen=True):
     def check(self) -> None:
         """Raises BadRequest for a parameter that is unknown or has a bad value, with its name and line."""
         try:
-            typed([(self.key, self.value)])
+            resolve_options(typed([(self.key, self.value)])[0], {})
         except BadRequest as err:
             raise BadRequest(f"{err.message} (line {self.line}: PARAMETER {self.key})") from err
 

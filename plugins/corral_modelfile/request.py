@@ -5,7 +5,9 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from corral import JSON, BadRequest, JSONObject, Message, ModelConfig, ModelRef, Value
+from corral_generation.options import resolve_options
 
+_ROLES = ("system", "user", "assistant", "tool")
 _TEXTS = {
     "model_family": "family",
     "base_name": "base_name",
@@ -49,6 +51,10 @@ class CreateRequest(Value, frozen=True):
                     raise BadRequest("invalid digest format", code="invalid_digest")
         if self.draft_quantize and not self.draft_files:
             raise BadRequest("--draft-quantize requires a DRAFT model")
+        resolve_options(self.parameters, {})  # what no request could run with is not stored; other names are
+        for message in self.messages:
+            if message.role not in _ROLES:
+                raise BadRequest('message role must be one of "system", "user", "assistant", or "tool"')
 
 
 def _is_relative(name: str) -> bool:

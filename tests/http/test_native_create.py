@@ -94,6 +94,25 @@ async def test_row_52_errors(client, digest):
     assert (status, text) == (400, "template error: unclosed action")
 
 
+async def test_row_52_parameters_and_roles_that_no_chat_could_use(client, digest):
+    for parameters, message in (
+        ({"temperature": "hot"}, 'option "temperature" must be of type float32'),
+        ({"num_ctx": [1]}, 'option "num_ctx" must be of type integer'),
+        ({"stop": [1]}, 'option "stop" must be of an array of strings'),
+        ({"seed": 1e30}, 'option "seed" is out of range'),
+        ({"repeat_penalty": -1}, "repeat_penalty must be above 0, num_ctx and dry_allowed_length must not be negative"),
+    ):
+        assert await error(client, {"model": "x", "files": {"x": digest}, "parameters": parameters}) == (400, message)
+        assert (await client.post("/api/show", json={"model": "x"})).status == 404
+    for role in ("", "badguy"):
+        body = {"model": "x", "files": {"x": digest}, "messages": [{"role": role, "content": "hi"}]}
+        message = 'message role must be one of "system", "user", "assistant", or "tool"'
+        assert await error(client, body) == (400, message)
+    loose = {"num_ctx": 64.0, "stop": "one", "unknown": "kept", "seed": None}
+    last = (await lines(client, {"model": "x", "files": {"x": digest}, "parameters": loose}))[-1]
+    assert last == {"status": "success"}
+
+
 async def test_row_53_a_missing_base_is_pulled(client, kernel):
     source = kernel.plugins.manager.get_plugin("doubles").source
     source.error = ModelNotFound("pull model manifest: file does not exist")

@@ -71,7 +71,7 @@ class Describer(Protocol):
         ...
 
     def describe(self, files: Mapping[str, Path], kernel: "Kernel") -> ModelInfo:
-        """The model that `convert` would write, without its vocabulary.  Blocking.  Raises FormatError, Unsupported.
+        """The model that `convert` would write.  Blocking.  Raises FormatError, Unsupported.
 
         `kernel` need not be live.
         """

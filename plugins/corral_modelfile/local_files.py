@@ -11,6 +11,7 @@ from corral_modelfile import sniffing
 from corral_modelfile.modelfile import Modelfile
 
 _NO_MODEL = "no Modelfile or safetensors files found"
+_MOST_NAMES = 8  # in a message
 _TOKENIZER = "tokenizer.model"
 # Weights in a folder: the first row whose patterns match, and whose matches all look right, is taken.
 _ROWS: tuple[tuple[tuple[str, ...], str], ...] = (
@@ -133,9 +134,30 @@ def _folder_files(folder: Path, *, adapter: bool) -> list[Path]:
     """The weights and all that belongs to them."""
     for patterns, kind in (*_ROWS, _ADAPTER_ROW) if adapter else _ROWS:
         weights = [path for pattern in patterns for path in _inside(folder, pattern)]
+        homes = sorted({path.parent.name for path in weights if (path.parent / "config.json").is_file()})
+        if len(homes) > 1 and all(path.parent != folder for path in weights):
+            raise BadRequest(f"{folder} has no weights of its own, but several models, in {_listed(homes)}: name one")
         if weights and (not kind or all(sniffing.content_type(path) == kind for path in weights)):
             return weights if patterns[0] in _LONE else weights + _companions(folder)
-    raise BadRequest(_NO_MODEL)
+    raise BadRequest(f"{_NO_MODEL}: {_what_is_there(folder, adapter=adapter)}")
+
+
+def _what_is_there(folder: Path, *, adapter: bool) -> str:
+    """What was looked for in a folder without weights, and what it holds instead."""
+    rows = (*_ROWS, _ADAPTER_ROW) if adapter else _ROWS
+    wanted = ", ".join(patterns[0] for patterns, _ in rows)
+    inner = [path.name for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")]
+    models = [name for name in inner if any(any((folder / name).glob(patterns[0])) for patterns, _ in rows)]
+    if models:
+        return f"{folder} has no weights of its own, but there are some in {_listed(models)}: name that folder"
+    entries = [path.name + "/" * path.is_dir() for path in sorted(folder.iterdir())]
+    return f"{folder} holds {_listed(entries) or 'nothing'}, and none of {wanted}"
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:_MOST_NAMES]) + (
+        f" and {len(names) - _MOST_NAMES} more" if len(names) > _MOST_NAMES else ""
+    )
 
 
 def _companions(folder: Path) -> list[Path]:

@@ -172,12 +172,12 @@ def _header_bytes(metadata: Mapping[str, Any], tensors: Sequence[TensorInfo]) ->
 
 
 def _value_bytes(value: object) -> int:
-    """The bytes of a metadata value: lazy arrays know theirs (`raw`), numbers are taken to be 32 bits wide."""
+    """The bytes of a metadata value: lazy arrays know theirs (`raw`), other numbers are taken to be 32 bits wide."""
     if isinstance(value, bool):
         return 1
     if isinstance(value, str):
         return 8 + len(value.encode("utf-8", "surrogateescape"))
-    raw = getattr(value, "raw", None)
+    raw = value if isinstance(value, bytes) else getattr(value, "raw", None)
     if raw is not None:
         return 12 + len(raw)
     if isinstance(value, Sequence):

@@ -99,10 +99,14 @@ class Checkpoint:
     def is_encoder(self) -> bool:
         return self.keys.get("attention.causal") is False
 
-    @property
     def metadata(self) -> dict[str, Any]:
-        """All keys of the file but those of the tokenizer and the chat template."""
-        return {**_general(self.family, self.config, self.plan), **file_keys(self.family, self.keys)}
+        """All keys of the file; the vocabulary is read for them.  Raises FormatError, Unsupported."""
+        return {
+            **_general(self.family, self.config, self.plan),
+            **file_keys(self.family, self.keys),
+            **_tokenizer_keys(self.documents, self.family, self.config, self.n_tokens),
+            **defaults.template_keys(self.documents),
+        }
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -128,12 +132,12 @@ def read_checkpoint(files: Mapping[str, Path], families: Sequence[Family], float
 
 
 def describe_model(files: Mapping[str, Path], families: Sequence[Family], float32: FloatType) -> ModelInfo:
-    """What `convert_model` would write, without its vocabulary.  Raises FormatError, Unsupported."""
+    """What `convert_model` would write.  Raises FormatError, Unsupported."""
     checkpoint = read_checkpoint(files, families, float32)
     tensors = tuple(source.info for source in checkpoint.plan.sources(lambda _: None))
     return ModelInfo(
         architecture=checkpoint.family.architecture,
-        metadata=checkpoint.metadata,
+        metadata=checkpoint.metadata(),
         tensors=tensors,
         parameter_count=sum(math.prod(tensor.shape) for tensor in tensors),
         quantization=checkpoint.plan.file_type,
@@ -151,11 +155,7 @@ def convert_model(
     """Write `model.gguf` into `folder`.  Raises FormatError, Unsupported; Stopped."""
     checkpoint = read_checkpoint(files, families, float32)
     documents, plan = checkpoint.documents, checkpoint.plan
-    metadata = {
-        **checkpoint.metadata,
-        **_tokenizer_keys(documents, checkpoint.family, checkpoint.config, checkpoint.n_tokens),
-        **defaults.template_keys(documents),
-    }
+    metadata = checkpoint.metadata()
     pace = Pace("converting model", plan.size_bytes, tell, should_stop)
     path = folder / "model.gguf"
     write_gguf(path, metadata, plan.sources(pace.advance))

@@ -26,6 +26,7 @@ import corral_tokenizers.plugin
 from corral import TensorInfo
 from corral.__main__ import main
 from corral.testing.fixtures import found
+from corral_cli.formatting import byte_size
 from corral_gguf.loader import GgufLoader
 from corral_gguf.writer import TensorSource, sources_of, write_gguf
 from corral_quantizers.file_types import FILE_TYPES
@@ -290,6 +291,7 @@ async def test_a_folder_of_safetensors(client, kernel, corral: Corral) -> None:
     assert not files(kernel.store.root / "blobs")
     done = await corral("create", "custom-st", "-f", "./modelfile", "-q", "q8_0")
     assert done.code == 0, done.err
+    assert f"a weight, {byte_size(kernel.find('custom-st').weights[0].stat().st_size)}\n" in plan.out
     types = {row["type"] for row in (await show(client, "custom-st"))["tensors"]}
     assert types == {line.split()[0] for line in plan.out.splitlines()[4:]}
     assert (await ask(client, "custom-st", prompt="abc"))["eval_count"] > 0

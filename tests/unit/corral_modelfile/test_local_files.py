@@ -80,7 +80,7 @@ def test_adapters(tmp_path: Path) -> None:
     for name in ("adapter_model.safetensors", "adapters.safetensors"):
         put(tmp_path / name, name, "adapter_config.json")
         assert set(local(f"FROM a\nADAPTER {name}", tmp_path).adapters) == {name, "adapter_config.json"}
-        assert error(f"FROM {name}", tmp_path) == "no Modelfile or safetensors files found"
+        assert error(f"FROM {name}", tmp_path).startswith("no Modelfile or safetensors files found: ")
 
 
 def test_a_draft_is_another_file(tmp_path: Path) -> None:
@@ -120,7 +120,21 @@ def test_the_files_of_a_folder(tmp_path: Path, names: tuple[str, ...], taken: se
 
 def test_folders_without_a_model(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    assert error("FROM ./empty", tmp_path) == "no Modelfile or safetensors files found"
+    none, wanted = "no Modelfile or safetensors files found", "model*.safetensors, consolidated*.safetensors, pytorch_"
+    assert error("FROM ./empty", tmp_path).startswith(f"{none}: {tmp_path}/empty holds nothing, and none of {wanted}")
+    put(tmp_path, "other/weights.safetensors", "other/sub/x", *(f"other/y{i}" for i in range(9)))
+    assert f"other holds sub/, weights.safetensors, y0, y1, y2, y3, y4, y5 and 3 more, and none of {wanted}" in error(
+        "FROM ./other", tmp_path
+    )
+    put(tmp_path, "ck/a/m.gguf", "ck/b/pytorch_model.bin", "ck/c/readme")
+    assert error("FROM ./ck", tmp_path) == (
+        f"{none}: {tmp_path}/ck has no weights of its own, but there are some in a, b: name that folder"
+    )
+    put(tmp_path, *(f"two/{name}/{file}" for name in "ab" for file in ("model.safetensors", "config.json")))
+    message = f"{tmp_path}/two has no weights of its own, but several models, in a, b: name one"
+    assert error("FROM ./two", tmp_path) == message
+    put(tmp_path, "one/a/model.safetensors", "one/a/config.json")
+    assert set(local("FROM ./one", tmp_path).files) == {"model.safetensors", "config.json"}
     put(tmp_path, "bad/model.safetensors", "bad/config.json", data=GGUF)
     message = error("FROM ./bad", tmp_path)
     assert message == f"invalid content type: expected application/octet-stream for {tmp_path}/bad/config.json"

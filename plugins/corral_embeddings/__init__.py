@@ -4,37 +4,45 @@ Dialects reach it as `kernel.service("corral_embedder")`.  Pooling follows the m
 or last token); normalisation and shortening are those of https://sbert.net (Matryoshka: cut, then normalise again).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from corral import JSONObject, Usage, Value, hookspec
 
 
 class EmbedRequest(Value, frozen=True):
-    """Texts (or token ids) to embed.  `dimensions` 0 keeps the model's size; `keep_alive_s` as in ChatRequest."""
+    """Texts (or token ids) to embed.  `dimensions` 0 keeps the model's size; `keep_alive_s` as in ChatRequest.
+
+    An input that cannot be embedded fails the request, or, with `partial`, itself alone.
+    """
 
     model: str
     inputs: Sequence[str | tuple[int, ...]] = ()
     truncate: bool = True
     dimensions: int = 0
     normalize: bool = True
+    partial: bool = False
     overrides: JSONObject = {}
     keep_alive_s: float | None = None
 
 
 class EmbedResult(Value, frozen=True):
-    """One vector an input, in input order; `prompt_tokens` is the sum over the inputs."""
+    """One vector an input, in input order; `prompt_tokens` is the sum over the inputs.
+
+    `failed` says by index what was wrong with an input (`partial` only); its vector is empty.
+    """
 
     vectors: tuple[tuple[float, ...], ...]
     prompt_tokens: int
     usage: Usage
+    failed: Mapping[int, str] = {}
 
 
 class Embedder(Protocol):
     """What the hook offers."""
 
     async def embed(self, request: EmbedRequest) -> EmbedResult:
-        """Raises BadRequest: an input is longer than the context and may not be cut, or a vector is not finite."""
+        """Raises BadRequest for an input that is too long and may not be cut, or whose vector is not finite."""
 
 
 class EmbedderHooks:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from corral import AdapterSpec, BadRequest, ContextOverflow, EmbedJob, Tokenizer, Unsupported, Usage
 from corral_embeddings import EmbedRequest, EmbedResult
+from corral_embeddings.failures import Failures
 from corral_generation.options import options_in_force
 
 if TYPE_CHECKING:
@@ -27,27 +28,51 @@ class PoolEmbedder:
         description = await self.kernel.pipeline.describe(model)
         if "rerank" in description.capabilities:
             raise Unsupported(f'"{request.model}" is a reranker: it scores pairs of texts and gives no embeddings')
-        limit = options_in_force(self.kernel, description, request.overrides).num_ctx
+        num_ctx = options_in_force(self.kernel, description, request.overrides).num_ctx
+        failures = Failures(len(request.inputs), kept=request.partial)
         async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
             load_ns = time.perf_counter_ns() - began
-            inputs = await asyncio.to_thread(encode_all, resident.tokenizer, request, limit)
+            runner = resident.required_runner
+            limit = min(num_ctx, runner.stats().kv_tokens or num_ctx)
+            inputs = await asyncio.to_thread(encode_all, resident.tokenizer, request, limit, failures)
             adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
-            job = EmbedJob(inputs=inputs, adapters=adapters)
-            raw = await resident.required_runner.embed(job) if inputs else ()
-        vectors = await asyncio.to_thread(finish_all, raw, request)
-        count = sum(map(len, inputs))
-        usage = Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began)
-        return EmbedResult(vectors=vectors, prompt_tokens=count, usage=usage)
+            job = EmbedJob(inputs=tuple(inputs.values()), adapters=adapters)
+            raw = await runner.embed(job) if inputs else ()
+        vectors = await asyncio.to_thread(finish_all, dict(zip(inputs, raw, strict=True)), request, failures)
+        count = sum(map(len, inputs.values()))
+        return EmbedResult(
+            vectors=vectors,
+            prompt_tokens=count,
+            usage=Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began),
+            failed=failures.messages,
+        )
 
 
-def encode_all(tokenizer: Tokenizer, request: EmbedRequest, limit: int) -> tuple[tuple[int, ...], ...]:
-    """Token ids of every input."""
-    return tuple(encode(tokenizer, text, limit, truncate=request.truncate) for text in request.inputs)
+def encode_all(
+    tokenizer: Tokenizer, request: EmbedRequest, limit: int, failures: Failures
+) -> dict[int, tuple[int, ...]]:
+    """Token ids of every input that can be embedded, by its index."""
+    encoded = {}
+    for index, text in enumerate(request.inputs):
+        with failures.of(index):
+            encoded[index] = encode(tokenizer, text, limit, truncate=request.truncate)
+    return encoded
 
 
 def encode(tokenizer: Tokenizer, text: str | Sequence[int], limit: int, *, truncate: bool) -> tuple[int, ...]:
-    """Token ids of one input, at most `limit`; a long one is cut at its end, before the EOS the tokenizer adds."""
+    """Token ids of one input, at most `limit`; a long one is cut at its end, before the EOS the tokenizer adds.
+
+    What has no token of its own (an empty text, where the tokenizer adds nothing) is the token that begins a text.
+    Raises BadRequest.
+    """
     token_ids = tokenizer.encode(text, add_special=True) if isinstance(text, str) else list(text)
+    token_ids = token_ids or [token_id for token_id in (tokenizer.bos_id,) if token_id >= 0]
+    token_ids = token_ids or sorted(tokenizer.eog_ids)[:1]
+    if not token_ids:
+        raise BadRequest("an empty text cannot be embedded: the model has no token that begins or ends one")
+    if not isinstance(text, str) and not 0 <= min(token_ids) <= max(token_ids) < tokenizer.vocab_size:
+        wrong = next(each for each in token_ids if not 0 <= each < tokenizer.vocab_size)
+        raise BadRequest(f"token id {wrong} is not in the vocabulary of {tokenizer.vocab_size} tokens")
     if len(token_ids) <= limit:
         return tuple(token_ids)
     if not truncate:
@@ -58,9 +83,15 @@ def encode(tokenizer: Tokenizer, text: str | Sequence[int], limit: int, *, trunc
     return tuple(token_ids[: limit - len(end)] + end)
 
 
-def finish_all(vectors: Sequence[Sequence[float]], request: EmbedRequest) -> tuple[tuple[float, ...], ...]:
-    """Every vector as it was asked for."""
-    return tuple(finish(vector, request.dimensions, normalize=request.normalize) for vector in vectors)
+def finish_all(
+    raw: dict[int, Sequence[float]], request: EmbedRequest, failures: Failures
+) -> tuple[tuple[float, ...], ...]:
+    """A vector for every input as it was asked for; an empty one where `raw` has none, or none that is finite."""
+    vectors: list[tuple[float, ...]] = [()] * len(request.inputs)
+    for index, vector in raw.items():
+        with failures.of(index):
+            vectors[index] = finish(vector, request.dimensions, normalize=request.normalize)
+    return tuple(vectors)
 
 
 def finish(vector: Sequence[float], dimensions: int, *, normalize: bool) -> tuple[float, ...]:

@@ -105,11 +105,12 @@ class RenderBody(GenerateBody, frozen=True):
 
 
 class EmbedBody(Body, frozen=True):
-    """POST /api/embed."""
+    """POST /api/embed.  With `partial` (an extension) an input that cannot be embedded fails alone."""
 
     model: str = ""
     input: JSON = None
     truncate: bool = True
+    partial: bool = False
     dimensions: int = 0
     options: JSONObject = {}
     keep_alive: JSON = None

@@ -158,11 +158,19 @@ def numbered(calls: Iterable[ToolCall], first: int = 0) -> list[ToolCallWire]:
     ]
 
 
+class EmbedFailure(Wire, frozen=True):
+    """What was wrong with one input."""
+
+    index: int
+    error: str
+
+
 class EmbedAnswer(Wire, frozen=True):
-    """/api/embed."""
+    """/api/embed.  The vector of an input with an entry in `errors` (sent only on request) is empty."""
 
     model: str
     embeddings: tuple[tuple[float, ...], ...]
+    errors: list[EmbedFailure] | UnsetType = UNSET
     total_duration: int | UnsetType = UNSET
     load_duration: int | UnsetType = UNSET
     prompt_eval_count: int | UnsetType = UNSET

@@ -9,7 +9,7 @@ from corral_embeddings import EmbedRequest
 from corral_http.names import NOT_PULLED, installed, required
 from corral_native_api import fields
 from corral_native_api.bodies import EmbedBody, EmbeddingsBody
-from corral_native_api.chunks import EmbedAnswer, OldEmbedAnswer, reply
+from corral_native_api.chunks import EmbedAnswer, EmbedFailure, OldEmbedAnswer, reply
 
 
 async def embed(request: web.Request, body: EmbedBody) -> web.Response:
@@ -26,6 +26,7 @@ async def embed(request: web.Request, body: EmbedBody) -> web.Response:
             inputs=inputs,
             truncate=body.truncate,
             dimensions=body.dimensions,
+            partial=body.partial,
             overrides=fields.options(body.options),
             keep_alive_s=keep_alive_s,
         )
@@ -35,6 +36,7 @@ async def embed(request: web.Request, body: EmbedBody) -> web.Response:
         EmbedAnswer(
             model=body.model,
             embeddings=result.vectors,
+            errors=[EmbedFailure(index=index, error=text) for index, text in result.failed.items()] or UNSET,
             total_duration=result.usage.total_ns or UNSET,
             load_duration=result.usage.load_ns or UNSET,
             prompt_eval_count=result.prompt_tokens or UNSET,

@@ -151,7 +151,7 @@ class CompletionBody(CompletionCommonBody, frozen=True):
 
 
 class EmbeddingsBody(Body, frozen=True):
-    """POST /v1/embeddings."""
+    """POST /v1/embeddings.  With `partial` (an extension) an input that cannot be embedded fails alone."""
 
     model: str = ""
     input: JSON = None
@@ -159,6 +159,7 @@ class EmbeddingsBody(Body, frozen=True):
     dimensions: int = 0
     user: str = ""
     truncate: bool = True
+    partial: bool = False
     options: JSONObject = {}
     num_ctx: int | None = None
     keep_alive: str | float | None = None

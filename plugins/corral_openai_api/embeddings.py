@@ -5,6 +5,7 @@ import base64
 import sys
 
 from aiohttp import web
+from msgspec import UNSET, UnsetType
 
 from corral import JSON, BadRequest
 from corral.server import FACTS, KERNEL
@@ -19,11 +20,12 @@ _FORMATS = ("float", "base64")
 
 
 class EmbeddingWire(Wire, frozen=True):
-    """One input's vector: numbers, or base64 over little-endian float32."""
+    """One input's vector: numbers, or base64 over little-endian float32; with an `error` no numbers at all."""
 
     object: str
     embedding: tuple[float, ...] | str
     index: int
+    error: str | UnsetType = UNSET
 
 
 class EmbedUsage(Wire, frozen=True):
@@ -59,13 +61,19 @@ async def embeddings(request: web.Request, body: EmbeddingsBody) -> web.Response
             inputs=inputs(body.input),
             truncate=body.truncate,
             dimensions=body.dimensions,
+            partial=body.partial,
             overrides=overrides,
             keep_alive_s=fields.keep_alive(body.keep_alive),
         )
     )
     request[FACTS].update(model=body.model, prompt_tokens=result.prompt_tokens)
     rows = [
-        EmbeddingWire(object="embedding", embedding=packed(vector) if encoding == "base64" else vector, index=index)
+        EmbeddingWire(
+            object="embedding",
+            embedding=packed(vector) if vector and encoding == "base64" else vector,
+            index=index,
+            error=result.failed.get(index, UNSET),
+        )
         for index, vector in enumerate(result.vectors)
     ]
     usage = EmbedUsage(prompt_tokens=result.prompt_tokens, total_tokens=result.prompt_tokens)
@@ -83,8 +91,9 @@ def inputs(value: JSON) -> tuple[str | tuple[int, ...], ...]:
     if _are_ids(value):
         return (tuple(value),)
     fields.bounded(value, "input")
-    if not all(isinstance(item, str) or (isinstance(item, list) and item and _are_ids(item)) for item in value):
-        raise BadRequest("invalid input type")
+    for index, item in enumerate(value):
+        if not (isinstance(item, str) or (isinstance(item, list) and item and _are_ids(item))):
+            raise FieldError("invalid input type", f"input[{index}]", "invalid_type")
     return tuple(item if isinstance(item, str) else tuple(item) for item in value)
 
 

@@ -93,9 +93,12 @@ async def _by_angle(kernel: "Kernel", asked: Query) -> Ranking:
         model=asked.model,
         inputs=(asked.query, *asked.documents),
         truncate=asked.truncate,
+        partial=True,
         overrides=asked.overrides,
     )
     result = await kernel.service("corral_embedder").embed(request)
+    for index, message in result.failed.items():
+        raise BadRequest(f"{f'documents[{index - 1}]' if index else 'query'}: {message}")
     query, *documents = result.vectors
     scores = tuple(math.fsum(a * b for a, b in zip(query, vector, strict=True)) for vector in documents)
     return Ranking(scores=scores, method="embedding", usage=result.usage)

@@ -26,7 +26,10 @@ async def test_row_43_no_input_loads(api, kernel, body):
 async def test_row_43_an_empty_text_is_a_text(api, doubles):
     answer = await api.ok("embed", {"model": "m", "input": [""]})
     assert len(answer["embeddings"]) == 1
-    assert doubles.engine.embed_jobs[0].inputs == ((),)
+    assert doubles.engine.embed_jobs[0].inputs == ((256,),)  # nothing is added, so it is what begins a text
+    await api.add("b", weights={"add_bos": True, "add_eos": True})
+    await api.ok("embed", {"model": "b", "input": ["", "a"]})
+    assert doubles.engine.embed_jobs[1].inputs == ((256, 257), (256, 97, 257))
 
 
 @pytest.mark.parametrize("wrong", [1, True, {}, [1], ["a", None], [["a"]]])
@@ -58,6 +61,38 @@ async def test_row_44_truncate(api, doubles):
         400,
         "the input length exceeds the context length",
     )
+
+
+async def test_one_bad_input_among_several_is_named(api, doubles):
+    long, ask = "x" * 300, {"model": "m", "input": ["a", "x" * 300, "b"], "truncate": False}
+    assert await api.error("embed", ask) == (400, "input[1]: the input length exceeds the context length")
+    assert await api.error("embed", {**ask, "input": [long]}) == (400, "the input length exceeds the context length")
+    assert doubles.engine.embed_jobs == []
+    doubles.engine.vector = lambda token_ids: (math.nan if token_ids == (98,) else 1.0, 1.0)
+    assert await api.error("embed", {**ask, "input": ["a", "b"]}) == (
+        400,
+        "input[1]: embedding contains NaN or Inf values",
+    )
+
+
+async def test_with_partial_a_bad_input_fails_alone(api, doubles):
+    doubles.engine.vector = lambda token_ids: (math.inf, 1.0) if token_ids == (98,) else (0.0, 2.0)
+    ask = {"model": "m", "truncate": False, "partial": True}
+    answer = await api.ok("embed", {**ask, "input": ["a", "x" * 300, "b", "cc"]})
+    assert answer["embeddings"] == [[0, 1], [], [], [0, 1]]
+    assert answer["errors"] == [
+        {"index": 1, "error": "the input length exceeds the context length"},
+        {"index": 2, "error": "embedding contains NaN or Inf values"},
+    ]
+    assert answer["prompt_eval_count"] == 4  # what was evaluated
+    assert (await api.ok("embed", {**ask, "input": "x" * 300}))["embeddings"] == [[]]
+    assert "errors" not in await api.ok("embed", {**ask, "input": ["a", "cc"]})
+
+
+async def test_inputs_are_cut_to_what_the_runner_holds(api, doubles):
+    await api.add("small", weights={"context_length": 4096})
+    await api.ok("embed", {"model": "small", "input": "y" * 5000, "options": {"num_ctx": 10**6}})
+    assert len(doubles.engine.embed_jobs[0].inputs[0]) == 4096
 
 
 async def test_row_44_vectors_that_are_no_numbers(api, doubles):

@@ -44,8 +44,8 @@ async def test_row_33_dimensions(openai):
 @pytest.mark.parametrize(
     ("value", "sent"),
     [
-        ("", [()]),
-        (["a", ""], [(97,), ()]),
+        ("", [(256,)]),
+        (["a", ""], [(97,), (256,)]),
         ([72, 105], [(72, 105)]),
         ([[72], [105, 33]], [(72,), (105, 33)]),
         (["a", [98]], [(97,), (98,)]),
@@ -58,24 +58,47 @@ async def test_row_32_inputs(openai, doubles, value, sent):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"),
+    ("value", "text", "param"),
     [
-        (None, "invalid input"),
-        ([], "invalid input"),
-        (5, "invalid input type"),
-        ({"a": 1}, "invalid input type"),
-        (["a", 5], "invalid input type"),
-        ([[]], "invalid input type"),
-        ([["a"]], "invalid input type"),
-        ([True], "invalid input type"),
-        ([1.5], "invalid input type"),
+        (None, "invalid input", None),
+        ([], "invalid input", None),
+        (5, "invalid input type", None),
+        ({"a": 1}, "invalid input type", None),
+        (["a", 5], "invalid input type", "input[1]"),
+        ([[]], "invalid input type", "input[0]"),
+        ([["a"]], "invalid input type", "input[0]"),
+        ([True], "invalid input type", "input[0]"),
+        ([1.5], "invalid input type", "input[0]"),
     ],
 )
-async def test_row_32_inputs_that_are_none(openai, value, text):
+async def test_row_32_inputs_that_are_none(openai, value, text, param):
+    code = "invalid_type" if param else None
     assert await openai.error("embeddings", {**ASK, "input": value}) == (
         400,
-        {"message": text, "type": "invalid_request_error", "param": None, "code": None},
+        {"message": text, "type": "invalid_request_error", "param": param, "code": code},
     )
+
+
+async def test_token_ids_outside_the_vocabulary(openai, doubles):
+    expected = "token id {} is not in the vocabulary of 258 tokens"
+    for value, message in (
+        ([72, 258], expected.format(258)),
+        ([[72], [-1, 5]], "input[1]: " + expected.format(-1)),
+        ([2**70], expected.format(2**70)),
+    ):
+        status, error = await openai.error("embeddings", {**ASK, "input": value})
+        assert (status, error["message"]) == (400, message)
+    assert doubles.engine.embed_jobs == []
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+async def test_with_partial_a_bad_input_fails_alone(openai, encoding):
+    ask = {**ASK, "input": ["abc", "y" * 300, [999]], "truncate": False, "encoding_format": encoding, "partial": True}
+    good, long, outside = (await openai.ok("embeddings", ask))["data"]
+    assert good == (await openai.ok("embeddings", {**ASK, "encoding_format": encoding}))["data"][0]
+    assert (long["embedding"], long["index"]) == ([], 1)
+    assert long["error"] == "the input length exceeds the context length"
+    assert outside["error"] == "token id 999 is not in the vocabulary of 258 tokens"
 
 
 async def test_row_05_names(openai):

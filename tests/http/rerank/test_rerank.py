@@ -111,6 +111,18 @@ async def test_scores_that_are_no_numbers(client, models):
     assert (await client.post("/v1/rerank", json=BODY)).status == 400
 
 
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"documents": ["a", "x" * 300]}, "documents[1]: the input length exceeds the context length"),
+        ({"query": "x" * 300}, "query: the input length exceeds the context length"),
+    ],
+)
+async def test_a_text_that_is_too_long_to_embed_is_named(client, models, change, expected):
+    response = await client.post("/api/rerank", json={**BODY, "model": "e", "truncate": False, **change})
+    assert (response.status, (await response.json())["error"]) == (400, expected)
+
+
 async def test_a_reranker_gives_no_embeddings(client, models):
     response = await client.post("/api/embed", json={"model": "r", "input": "x"})
     assert response.status == 400

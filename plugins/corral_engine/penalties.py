@@ -5,7 +5,7 @@ Sources: Keskar et al. 2019 (repetition penalty), OpenAI's API (presence and fre
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -170,10 +170,12 @@ def _spell(text: bytes, by_text: Mapping[bytes, int]) -> tuple[int, ...]:
 
 
 class BreakerIndex:
-    """Breakers of one vocabulary, remembered for the last few lists that were asked for."""
+    """Breakers of one vocabulary, remembered for the last few lists that were asked for.  `texts` is asked when the
+    first of them is.
+    """
 
-    def __init__(self, texts: Sequence[bytes]) -> None:
-        self._find = lru_cache(maxsize=8)(lambda breakers: find_breakers(texts, breakers))
+    def __init__(self, texts: Callable[[], Sequence[bytes]]) -> None:
+        self._find = lru_cache(maxsize=8)(lambda breakers: find_breakers(texts(), breakers))
 
     def __call__(self, breakers: tuple[str, ...]) -> Breakers:
         return self._find(breakers)

@@ -4,6 +4,7 @@ Source: Matsumoto & Nishimura 1998.
 """
 
 import secrets
+from functools import cached_property
 
 import numpy as np
 
@@ -21,8 +22,14 @@ class Random:
 
     def __init__(self, seed: int) -> None:
         """`seed` has 32 bits."""
-        self._bits = np.random.MT19937()
-        self._bits._legacy_seeding(seed)  # the only way to `init_genrand`
+        self._seed = seed
+
+    @cached_property
+    def _bits(self) -> "np.random.MT19937":
+        """Made when first drawn from: greedy text needs none, and numpy imports this part of itself on demand."""
+        bits = np.random.MT19937()
+        bits._legacy_seeding(self._seed)  # the only way to `init_genrand`
+        return bits
 
     def word(self) -> int:
         return int(self._bits.random_raw())

@@ -55,7 +55,7 @@ class Vocabulary:
 
     @cached_property
     def find_breakers(self) -> BreakerIndex:
-        return BreakerIndex(self.token_bytes)
+        return BreakerIndex(lambda: self.token_bytes)
 
     # --- what constraints ask besides -------------------------------------------------------------------------------
 

@@ -2,11 +2,14 @@
 
 import importlib.metadata
 import json
+import os
 import platform
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from models import cache_folder
 
 
 def flash_attention_off() -> dict[str, Any]:
@@ -55,6 +58,12 @@ class Peer:
         """One greedy completion of a prompt given as token ids."""
         body = {"prompt": list(token_ids), "temperature": 0, "return_tokens": True, "top_k": 1, **options}
         return dict(self.post("/completion", body))
+
+
+def child_environment() -> dict[str, str]:
+    """The environment of processes under test: Python finds its byte code compiled, as after an installation."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    return {**environment, "PYTHONPYCACHEPREFIX": str(cache_folder() / "byte-code")}
 
 
 def versions() -> str:

@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import json
 import math
-import os
 import subprocess
 import sys
 import tempfile
@@ -26,7 +25,7 @@ from typing import Any
 import aiohttp
 
 sys.path.insert(0, str(Path(__file__).parent))
-from peer import Peer, versions
+from peer import Peer, child_environment, versions
 
 N_STREAMS = 8
 QUESTIONS = (
@@ -109,7 +108,7 @@ def corral(home: Path, n_threads: int) -> Iterator[Server]:
     """`corral serve` with the model named "bench" in its store."""
     port = free_port()
     environment = {
-        **os.environ,
+        **child_environment(),
         "CORRAL_HOST": f"127.0.0.1:{port}",
         "CORRAL_MODELS": str(home / "models"),
         "CORRAL_PLUGINS__ENGINE__N_THREADS": str(n_threads),
@@ -129,7 +128,11 @@ def corral(home: Path, n_threads: int) -> Iterator[Server]:
 def create(home: Path, model: Path) -> None:
     """Put the model into a store under the name "bench"."""
     (home / "Modelfile").write_text(f"FROM {model.resolve()}\n", encoding="utf-8")
-    environment = {**os.environ, "CORRAL_MODELS": str(home / "models"), "CORRAL_HOST": f"127.0.0.1:{free_port()}"}
+    environment = {
+        **child_environment(),
+        "CORRAL_MODELS": str(home / "models"),
+        "CORRAL_HOST": f"127.0.0.1:{free_port()}",
+    }
     command = [sys.executable, "-m", "corral", "create", "bench", "-f", str(home / "Modelfile")]
     subprocess.run(command, env=environment, check=True, capture_output=True)
 

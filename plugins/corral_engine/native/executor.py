@@ -42,7 +42,7 @@ class NativeExecutor:
         repackers = {f"{FORMATS[weight.type].kernels}:repack" for weight in self._repacked}
         names = self._plan.kernels | {_BEGIN, _RUN} | repackers | self.further_kernels
         self._kernels = objects.load(names)
-        self._team = Team(n_threads, self._kernels.function(_BEGIN), self._kernels.function(_RUN))
+        self._team = self._new_team(n_threads)
         self._vectors = {name: self._vector(weight) for name, weight in self._plan.vectors.items()}
         self._weights = self._pack()
         self._rotations = {rotation: RotationTable(rotation) for rotation in self._plan.rotations}
@@ -50,6 +50,9 @@ class NativeExecutor:
         self._quantized: dict[str, np.ndarray[tuple[int], np.dtype[np.uint8]]] = {}
         self._capacity = {Env.TOKENS: 0, Env.SELECTED: 0}
         self._table: Table | None = None
+
+    def _new_team(self, n_threads: int) -> Team:
+        return Team(n_threads, self._kernels.function(_BEGIN), self._kernels.function(_RUN))
 
     # --- weights --------------------------------------------------------------------------------------------------
 
@@ -61,9 +64,10 @@ class NativeExecutor:
         return out
 
     def _pack(self) -> dict[str, np.ndarray[tuple[int], np.dtype[np.uint8]]]:
-        """Repack every weight of a product, tensor by tensor, on the whole team."""
+        """Repack every weight of a product, tensor by tensor, on every core: the thread count bounds steps only."""
         arena = Arena(sum(padded(_packed_bytes(weight)) for weight in self._repacked))
         packed = {}
+        team = self._new_team(default_threads())
         for weight in self._repacked:
             source, target = np.ascontiguousarray(self._tensors[weight.name]), arena.take(_packed_bytes(weight))
             form, (n_rows, columns) = FORMATS[weight.type], weight.shape
@@ -81,9 +85,10 @@ class NativeExecutor:
             row = np.zeros((1, OP_COLUMNS), np.int64)
             fill(row[0], op, lambda _: 0, self._kernels.addresses)
             row[0, Op.ROWS] = 2  # any number above one: the units of work are groups
-            self._team.run(Table(row, self._plan.scratch_bytes), 1)
+            team.run(Table(row, self._plan.scratch_bytes), 1)
             packed[weight.name] = target
             forget(source)
+        team.close()
         return packed
 
     # --- memory of a step -----------------------------------------------------------------------------------------

@@ -2,13 +2,14 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from corral import BadRequest, CorralError, Options
+from corral import BadRequest, CorralError, Job, Options
 from corral_engine import penalties, truncation
 from corral_engine.candidates import Candidates, largest
 from corral_engine.mirostat import Mirostat
@@ -354,3 +355,10 @@ def test_xtc_among_unsorted_candidates() -> None:
     equal = Candidates(np.arange(5), logits)
     truncation.xtc(equal, 0.0, 1.0, 0.25, 0)
     assert equal.ids.tolist() == [0, 2, 3, 4]  # of equals the last stays
+
+
+@pytest.mark.parametrize("multiplier", [0.0, 1.5])
+def test_the_vocabulary_is_spelt_out_for_dry_only(bench: Callable[..., Any], multiplier: float) -> None:
+    made = bench("llama")
+    made.submit(Job(token_ids=(5,), options=Options(dry_multiplier=multiplier)))
+    assert ("token_bytes" in vars(made.model.vocabulary)) == (multiplier > 0)

@@ -8,29 +8,20 @@ import msgspec
 from corral import JSON, BadRequest, CorralError
 from corral.server import status_of
 from corral_http.decoding import Decoder
+from corral_http.error_objects import ErrorObject, error_object
 from corral_http.frames import sse
 from corral_openai_api.wire import Wire
 
 T = TypeVar("T", bound=msgspec.Struct)
-_TYPES = {400: "invalid_request_error", 404: "not_found_error"}
 _AT = re.compile(r" - at `\$\.(.+?)`")  # where the decoder found a value of the wrong type
 _OPTION = re.compile(r'^option "(\w+)"')
 _WIRE_NAMES = {"num_predict": "max_tokens"}
 
 
-class ErrorWire(Wire, frozen=True):
-    """What was wrong, with the field and a word for programs where there are any."""
-
-    message: str
-    type: str
-    param: str | None
-    code: str | None
-
-
 class ErrorBody(Wire, frozen=True):
     """Every error."""
 
-    error: ErrorWire
+    error: ErrorObject
 
 
 class FieldError(BadRequest):
@@ -64,8 +55,7 @@ def error_body(error: CorralError, status: int) -> bytes:
         param, code = found[1], "invalid_type"
     elif found := _OPTION.search(error.message):
         param, code = _WIRE_NAMES.get(found[1], found[1]), "invalid_value"
-    kind = _TYPES.get(status, "api_error")
-    return msgspec.json.encode(ErrorBody(error=ErrorWire(message=error.message, type=kind, param=param, code=code)))
+    return msgspec.json.encode(ErrorBody(error=error_object(error.message, status, param, code)))
 
 
 def error_event(error: CorralError) -> bytes:

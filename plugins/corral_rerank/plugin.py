@@ -1,6 +1,5 @@
 """The plugin "rerank"."""
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class Plugin:
-    """Offers the dialect "rerank"."""
+    """Offers the dialects "rerank" and "native_rerank"."""
 
     class Config(Settings, frozen=True):
         """`max_body_bytes` bounds a request's JSON, `max_documents` the documents of one request."""
@@ -26,14 +25,16 @@ class Plugin:
 
     @hookimpl
     def corral_routes(self) -> Iterable[Routes]:
-        """Both routes: the same work, errors in one shape that clients of either kind read."""
+        """The same work below /v1 and /api; errors in the shape of the one or the other."""
         yield RerankRoutes(self.config)
+        yield NativeRerankRoutes(self.config)
 
 
 class RerankRoutes:
-    """The dialect "rerank"."""
+    """The dialect "rerank": the paths of Jina's and Cohere's clients."""
 
     name = "rerank"
+    paths: tuple[str, ...] = ("/v1/rerank", "/v2/rerank")
 
     def __init__(self, config: Plugin.Config) -> None:
         self.config = config
@@ -42,9 +43,24 @@ class RerankRoutes:
         """All routes of the dialect."""
         from corral_rerank.routes import table
 
-        return table(self.config)
+        return table(self.config, self.paths)
 
     def render_error(self, error: CorralError, status: int) -> bytes:
-        """`error` for clients of the native API, `detail` and `message` for those of Jina and Cohere."""
-        wire = {"error": error.message, "message": error.message, "detail": error.message}
-        return json.dumps(wire, ensure_ascii=False).encode(errors="replace")
+        """`error` is an object, as everywhere below /v1."""
+        from corral_http.error_objects import error_object
+        from corral_rerank.routes import error_body
+
+        return error_body(error.message, error_object(error.message, status))
+
+
+class NativeRerankRoutes(RerankRoutes):
+    """The dialect "native_rerank"."""
+
+    name = "native_rerank"
+    paths = ("/api/rerank",)
+
+    def render_error(self, error: CorralError, status: int) -> bytes:
+        """`error` is the message, as everywhere below /api."""
+        from corral_rerank.routes import error_body
+
+        return error_body(error.message, error.message)

@@ -11,6 +11,7 @@ from msgspec import UNSET, UnsetType
 from corral import JSON, BadRequest, JSONObject
 from corral.server import FACTS, KERNEL
 from corral_http.decoding import Decoder, read_body
+from corral_http.error_objects import ErrorObject
 from corral_http.names import required
 from corral_rerank.plugin import Plugin
 from corral_rerank.reranker import Query, rerank
@@ -60,19 +61,24 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ErrorWire(msgspec.Struct, frozen=True, kw_only=True):
-    """An error, in the words of all."""
+    """An error: `detail` and `message` for clients of Jina and Cohere, `error` as the dialect of the path has it."""
 
-    error: str
+    error: str | ErrorObject
     message: str
     detail: str
+
+
+def error_body(message: str, error: str | ErrorObject) -> bytes:
+    """The body of an error."""
+    return _ENCODER.encode(ErrorWire(error=error, message=message, detail=message))
 
 
 _BODY = Decoder(RerankBody)
 _ENCODER = msgspec.json.Encoder()
 
 
-def table(config: Plugin.Config) -> Sequence[web.RouteDef]:
-    """All routes of the dialect."""
+def table(config: Plugin.Config, paths: Sequence[str]) -> Sequence[web.RouteDef]:
+    """The same work at each of `paths`."""
 
     async def handle(request: web.Request) -> web.Response:
         """The documents, the most relevant to the query first."""
@@ -80,7 +86,7 @@ def table(config: Plugin.Config) -> Sequence[web.RouteDef]:
         return await _answer(request, body, config.max_documents)
 
     told: dict[str, Any] = {"body": RerankBody, "answer": Answer, "error": ErrorWire}
-    return [web.post(path, handle, **told) for path in ("/v1/rerank", "/v2/rerank", "/api/rerank")]
+    return [web.post(path, handle, **told) for path in paths]
 
 
 async def _answer(request: web.Request, body: RerankBody, most: int) -> web.Response:

@@ -77,7 +77,7 @@ async def test_long_documents(client, models):
     assert models.embed_jobs[-1].inputs[0] == (256, *b"ab", 257, *b"012", 257)
     for field in ("truncate", "truncation"):
         response = await client.post("/v1/rerank", json={**body, field: False})
-        assert (response.status, (await response.json())["error"]) == (
+        assert (response.status, (await response.json())["message"]) == (
             400,
             "the input length exceeds the context length",
         )
@@ -99,11 +99,17 @@ async def test_long_documents(client, models):
     ],
 )
 async def test_what_is_refused(client, models, change, status, words):
-    response = await client.post("/v1/rerank", json={**BODY, **change})
-    answer = await response.json()
-    assert response.status == status
-    assert words in answer["error"]
-    assert answer["message"] == answer["detail"] == answer["error"]
+    for path in PATHS:
+        response = await client.post(path, json={**BODY, **change})
+        answer = await response.json()
+        assert response.status == status
+        assert words in answer["message"]
+        assert answer["detail"] == answer["message"]
+        if path == "/api/rerank":
+            assert answer["error"] == answer["message"]
+        else:
+            kind = {400: "invalid_request_error", 404: "not_found_error"}[status]
+            assert answer["error"] == {"message": answer["message"], "type": kind, "param": None, "code": None}
 
 
 async def test_scores_that_are_no_numbers(client, models):

@@ -100,8 +100,23 @@ class Client:
                     raise ServerError(str(error), 200)
                 yield answer
 
-    async def upload(self, digest: str, path: Path, sent: Callable[[int], None]) -> None:
-        """Send a file as a blob; `sent` is told (from another thread) how many bytes have left so far."""
+    async def has_blob(self, digest: str) -> bool:
+        """Whether the server has a blob."""
+        async with self._exchange("HEAD", f"/api/blobs/{digest}", None, {}) as response:
+            return response.status == 200
+
+    async def discard(self, digest: str) -> None:
+        """Take back a blob that this client has sent.  Raises ServerError when the server keeps it."""
+        async with self._exchange("DELETE", f"/api/blobs/{digest}", None, {}) as response:
+            data = await asyncio.to_thread(response.read)
+            if response.status >= 400:
+                raise ServerError(_error_text(data, response), response.status)
+
+    async def upload(self, digest: str, path: Path, sent: Callable[[int], None]) -> bool:
+        """Send a file as a blob; whether the server did not have it.
+
+        `sent` is told (from another thread) how many bytes have left so far.
+        """
         size = path.stat().st_size
         headers = {"Content-Type": "application/octet-stream", "Content-Length": str(size)}
         with path.open("rb") as file:
@@ -109,6 +124,7 @@ class Client:
                 data = await asyncio.to_thread(response.read)
                 if response.status >= 400:
                     raise ServerError(_error_text(data, response), response.status)
+                return response.status == 201
 
     @asynccontextmanager
     async def _exchange(

@@ -2,8 +2,6 @@
 
 import argparse
 import asyncio
-import hashlib
-from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,10 +13,14 @@ if TYPE_CHECKING:
     from corral.kernel import Kernel
     from corral_cli.client import Client
     from corral_cli.progress import Progress
+    from corral_cli.uploads import Uploads
     from corral_modelfile import LocalFiles, Modelfile
 
 _WEIGHTS = (".gguf", ".safetensors")
-_UPLOADS = 2  # at the same time
+_LINK = (
+    "do not copy weight files into the store of a server on this machine: hard-link them where blocks cannot be shared "
+    "(a file that is edited in place afterwards spoils the model)"
+)
 
 
 class Create(ClientCommand):
@@ -33,6 +35,7 @@ class Create(ClientCommand):
         parser.add_argument("-f", "--file", metavar="FILE", help="the Modelfile (default: Modelfile in this folder)")
         parser.add_argument("-q", "--quantize", metavar="TYPE", default="", help="quantize to this type (e.g. q4_K_M)")
         parser.add_argument("--draft-quantize", metavar="TYPE", default="", help="quantize the DRAFT model")
+        switch(parser, "--link", help=_LINK)
         switch(parser, "--dry-run", help="print the size and the mix of storage types, make nothing")
         switch(parser, "--experimental", help="not supported")
 
@@ -68,19 +71,29 @@ class Create(ClientCommand):
         if args.dry_run:
             print(report(self._kernel, model, args.quantize), end="")
 
-    @staticmethod
     async def _make(
-        client: "Client", args: argparse.Namespace, modelfile: "Modelfile", files: "LocalFiles", display: "Progress"
+        self,
+        client: "Client",
+        args: argparse.Namespace,
+        modelfile: "Modelfile",
+        files: "LocalFiles",
+        display: "Progress",
     ) -> None:
         from corral_cli.progress import follow
+        from corral_cli.uploads import Uploads
 
         if files.base and files.files:
             display.show(f"warning: FROM {files.base} names a model, so {', '.join(files.files)} is not used")
-        body = await request(client, modelfile, files, display)
-        body |= {"model": args.model}
-        body |= {"quantize": args.quantize} if args.quantize else {}
-        body |= {"draft_quantize": args.draft_quantize} if args.draft_quantize else {}
-        await follow(client.stream("/api/create", body), display)
+        uploads = Uploads(client, display)
+        try:
+            await uploads.look_around(self._kernel, link=args.link)
+            body = await request(uploads, modelfile, files)
+            body |= {"model": args.model}
+            body |= {"quantize": args.quantize} if args.quantize else {}
+            body |= {"draft_quantize": args.draft_quantize} if args.draft_quantize else {}
+            await follow(client.stream("/api/create", body), display)
+        finally:  # after Ctrl-C, too
+            await uploads.take_back()
 
 
 def check(kernel: "Kernel", files: "LocalFiles", dry_run: bool) -> ModelInfo | None:
@@ -141,10 +154,10 @@ def read(file: str | None) -> tuple["Modelfile", Path]:
         raise CorralError(f"{path}: {(err.strerror or str(err)).lower()}") from err
 
 
-async def request(client: "Client", modelfile: "Modelfile", files: "LocalFiles", display: "Progress") -> JSONObject:
+async def request(uploads: "Uploads", modelfile: "Modelfile", files: "LocalFiles") -> JSONObject:
     """The body of `/api/create`, once every file it names is on the server."""
     groups = {"files": files.files, "draft_files": files.draft_files, "adapters": files.adapters}
-    digests = await upload(client, (path for group in groups.values() for path in group.values()), display)
+    digests = await uploads.send(path for group in groups.values() for path in group.values())
     body: JSONObject = modelfile.fields()
     if files.base:
         body["from"] = files.base
@@ -152,36 +165,3 @@ async def request(client: "Client", modelfile: "Modelfile", files: "LocalFiles",
         if group:
             body[field] = {name: digests[path] for name, path in group.items()}
     return body
-
-
-async def upload(client: "Client", paths: Iterable[Path], display: "Progress") -> Mapping[Path, str]:
-    """Send every file, two at a time; their digests.  Raises CorralError for the first that fails."""
-    loop = asyncio.get_running_loop()
-    slots = asyncio.Semaphore(_UPLOADS)
-    digests: dict[Path, str] = {}
-
-    async def send(path: Path) -> None:
-        async with slots:
-            size = path.stat().st_size
-            digest = digests[path] = await asyncio.to_thread(digest_of, path)
-
-            def sent(n_bytes: int) -> None:
-                loop.call_soon_threadsafe(display.copying, digest, size, n_bytes)
-
-            await client.upload(digest, path, sent)
-            display.copying(digest, size, size)
-
-    try:
-        async with asyncio.TaskGroup() as tasks:
-            for path in dict.fromkeys(paths):
-                tasks.create_task(send(path))
-    except* (CorralError, OSError) as failures:
-        first = failures.exceptions[0]
-        raise first if isinstance(first, CorralError) else CorralError(str(first)) from None
-    return digests
-
-
-def digest_of(path: Path) -> str:
-    """`sha256:<hex>` of a file's content."""
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"

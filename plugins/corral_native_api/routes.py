@@ -64,7 +64,7 @@ def table(max_body_bytes: int) -> Sequence[web.RouteDef]:
         frames = {"streams": NDJSON, "frames": (answer, chunks.ErrorWire)} if streams else {}
         return row(method, path, reading(decoder, handler), answer, body=decoder.kind, **frames)
 
-    either = r"/api/blobs/{digest:[\s\S]+}"
+    either, held = r"/api/blobs/{digest:[\s\S]+}", blobs.Blobs()
     return [
         row("GET", "/", alive, str),
         row("HEAD", "/", alive),
@@ -86,8 +86,9 @@ def table(max_body_bytes: int) -> Sequence[web.RouteDef]:
         post("/api/create", bodies.CREATE, create.create, progress.ProgressWire, streams=True),
         post("/api/pull", bodies.TRANSFER, transfer.pull, progress.ProgressWire, streams=True),
         post("/api/push", bodies.TRANSFER, transfer.push, progress.ProgressWire, streams=True),
-        row("HEAD", either, blobs.exists),
-        row("POST", either, blobs.upload, body=bytes),
+        row("HEAD", either, held.exists),
+        row("POST", either, held.upload, body=bytes),
+        row("DELETE", either, held.discard),
         row("GET", "/api/status", account.status, account.Status),
         row("POST", "/api/me", account.me),
         row("POST", "/api/signout", account.sign_out),

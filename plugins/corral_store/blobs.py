@@ -53,14 +53,15 @@ class BlobFolder:
         files.require_regular(source)
         with files.temporary(self.root) as temp:
             if move:
-                digest, size = await self._hash(source)
+                digest, size = await self.hash(source)
             await files.in_thread(files.take, source, temp, move=move)
             if not move:
-                digest, size = await self._hash(temp)
+                digest, size = await self.hash(temp)
             await files.in_thread(files.publish, temp, self.path(digest))
         return Layer(media_type="", digest=digest, size_bytes=size)
 
-    async def _hash(self, path: Path) -> tuple[str, int]:
+    async def hash(self, path: Path) -> tuple[str, int]:
+        """The digest and the length of a file.  Cancelled, it ends within one block."""
         state, size = hashlib.sha256(), 0
         with path.open("rb", buffering=0) as file:
             while block := await files.in_thread(_hash_block, file, state):

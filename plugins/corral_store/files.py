@@ -117,6 +117,11 @@ def take(source: Path, temp: Path, *, move: bool) -> None:
         source.unlink()
 
 
+def refer(source: Path, temp: Path, *, link: bool) -> bool:
+    """Put a file's content under `temp` without copying it: by shared blocks, else, with `link`, by a hard link."""
+    return _cloned(source, temp) or (link and _linked(source.resolve(), temp))
+
+
 def _renamed(source: Path, temp: Path) -> bool:
     try:
         source.replace(temp)

@@ -41,7 +41,7 @@ class Plugin:
         settings = kernel.config.kernel
         if settings.store != self.store.name:
             raise Unsupported(f"models of the store {settings.store!r} cannot be written to files")
-        self.store.open(_root(settings.models), noprune=settings.noprune)
+        self.store.open(root_of(settings.models), noprune=settings.noprune)
         return self.store
 
     @hookimpl(trylast=True)
@@ -65,7 +65,7 @@ class Plugin:
     async def _lifespan(self, kernel: "Kernel") -> AsyncIterator[None]:
         settings = kernel.config.kernel
         if settings.store == self.store.name:
-            self.store.open(_root(settings.models), noprune=settings.noprune)
+            self.store.open(root_of(settings.models), noprune=settings.noprune)
             try:
                 await self.store.migrate()
                 removed = 0 if settings.noprune else await self.store.prune()
@@ -76,7 +76,8 @@ class Plugin:
         yield
 
 
-def _root(setting: str) -> Path:
+def root_of(setting: str) -> Path:
+    """The folder that the kernel's setting `models` means.  Raises ConfigError."""
     try:
         return Path(setting).expanduser().absolute() if setting else Path.home() / ".ollama" / "models"
     except RuntimeError as err:

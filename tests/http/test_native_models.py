@@ -1,8 +1,10 @@
 """Rows 47-51, 54-56 and 68 of the native API's checklist: the store seen through HTTP."""
 
+import asyncio
 import hashlib
 import json
 import math
+import os
 
 import pytest
 
@@ -170,6 +172,45 @@ async def test_row_54_blobs(api):
     assert (await api.client.head(path)).status == 200
     assert (await api.client.head(path.replace("sha256:", "sha256-"))).status == 200
     assert (await api.client.post(path, data=b"never read")).status == 200
+
+
+async def test_an_upload_is_taken_back_unless_others_may_need_it(api, kernel):
+    data = b"some bytes" * 1000
+    digest = "sha256:" + hashlib.sha256(data).hexdigest()
+    path, blob = f"/api/blobs/{digest}", kernel.store.path(digest)
+
+    async def uploaded():
+        assert (await api.client.post(path, data=data)).status == 201
+
+    async def discarded():
+        response = await api.client.delete(path)
+        return response.status, blob.exists()
+
+    assert await discarded() == (404, False)
+    await uploaded()
+    assert await discarded() == (200, False)
+    for ask in (api.client.head(path), api.client.post(path, data=data)):
+        await uploaded()
+        assert (await ask).status == 200  # from now on it is the other's as well
+        assert await discarded() == (400, True)
+        blob.unlink()
+    await uploaded()
+    os.utime(blob, (1, 1))  # as another process does that uses it
+    assert await discarded() == (400, True)
+    blob.unlink()
+    slow = asyncio.Event()
+
+    async def slowly():
+        yield data[:100]
+        await slow.wait()
+        yield data[100:]
+
+    first = asyncio.create_task(api.client.post(path, data=slowly()))
+    await asyncio.sleep(0.05)
+    await uploaded()  # at the same time
+    slow.set()
+    assert (await first).status == 201
+    assert await discarded() == (400, True)
 
 
 async def test_row_54_a_blob_that_is_another(api):

@@ -14,7 +14,7 @@ from corral_anthropic_api.events import PING, BlockEvents, message_end, message_
 from corral_anthropic_api.identity import message_id
 from corral_anthropic_api.patience import patiently
 
-_REASONS = {"stop": "end_turn", "length": "max_tokens"}
+_REASONS = {"stop": "end_turn", "length": "max_tokens", "shutdown": "pause_turn"}  # the last: send it back to go on
 
 
 class Answer:

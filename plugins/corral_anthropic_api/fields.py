@@ -10,6 +10,7 @@ from corral_anthropic_api.blocks import MAX_ITEMS
 from corral_anthropic_api.bodies import MessagesBody, ToolBody, ToolChoiceBody
 
 _THINKING = {"enabled": True, "disabled": False}
+_CHOICES = ("auto", "any", "tool", "none")
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "max": "max", "xhigh": "high"}
 
 
@@ -42,8 +43,15 @@ def tools(bodies: Sequence[ToolBody], choice: ToolChoiceBody) -> tuple[Tool, ...
 
 
 def tool_choice(choice: ToolChoiceBody, offered: Sequence[Tool]) -> str:
-    """Whether a tool must be called: "auto", "required", or the tool's name.  Raises BadRequest for one not offered."""
+    """Whether a tool must be called: "auto", "required", or the tool's name.
+
+    Raises BadRequest for a type that is not known, and for tools that are not offered.
+    """
+    if choice.type not in _CHOICES:
+        raise BadRequest(f'tool_choice.type is "{choice.type[:40]}"; it must be one of {", ".join(_CHOICES)}')
     if choice.type == "any":
+        if not offered:
+            raise BadRequest('tool_choice "any" needs tools')
         return "required"
     if choice.type != "tool":
         return "auto"

@@ -64,6 +64,7 @@ async def _typed(kernel: Kernel, body: MessagesBody, turns: Sequence[Turn], *, l
         tool_choice=fields.tool_choice(body.tool_choice, tools),
         max_tool_calls=int(body.tool_choice.disable_parallel_tool_use),
         think=fields.think(body),
+        thinking_tokens=body.thinking.budget_tokens or -1,
         constraint=fields.constraint(body),
         overrides=fields.overrides(body),
         strict_context=True,

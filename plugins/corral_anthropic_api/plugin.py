@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from corral import CorralError, Routes, Settings, hookimpl
+from corral import CorralError, Handler, Middleware, Routes, Settings, hookimpl
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -23,7 +23,7 @@ _KINDS = {
 
 
 class Plugin:
-    """Offers the dialect "anthropic"."""
+    """Offers the dialect "anthropic" and the middleware "anthropic_models"."""
 
     class Config(Settings, frozen=True):
         """`max_body_bytes` bounds a request's JSON, `ping_s` is how long a stream may be silent."""
@@ -36,8 +36,19 @@ class Plugin:
 
     @hookimpl
     def corral_routes(self) -> Iterable[Routes]:
-        """Both routes below /v1/messages."""
+        """The routes below /v1/messages."""
         yield AnthropicRoutes(self.config)
+
+    @hookimpl(trylast=True)
+    def corral_middlewares(self) -> Iterable[Middleware]:
+        """Innermost: the paths of models belong to another dialect, whose clients do not send this one's header."""
+        yield Middleware(name="anthropic_models", wrap=self.models)
+
+    async def models(self, request: "web.Request", handler: Handler) -> "web.StreamResponse":
+        """See `models.answered`."""
+        from corral_anthropic_api.models import answered
+
+        return await answered(request, handler)
 
 
 class AnthropicRoutes:
@@ -55,13 +66,18 @@ class AnthropicRoutes:
         return table(self.config.max_body_bytes, self.config.ping_s)
 
     def render_error(self, error: CorralError, status: int) -> bytes:
-        """The error with the id of the request it ended."""
-        from corral_anthropic_api.identity import current_request_id
-
-        wire = {**error_wire(error, status), "request_id": current_request_id()}
-        return json.dumps(wire, ensure_ascii=False).encode(errors="replace") + b"\n"
+        """See `error_body`."""
+        return error_body(error, status)
 
 
 def error_wire(error: CorralError, status: int) -> dict[str, object]:
     """{"type": "error", "error": {type by status, message}}."""
     return {"type": "error", "error": {"type": _KINDS.get(status, "api_error"), "message": error.message}}
+
+
+def error_body(error: CorralError, status: int) -> bytes:
+    """The error with the id of the request it ended."""
+    from corral_http.request_ids import current_request_id
+
+    wire = {**error_wire(error, status), "request_id": current_request_id()}
+    return json.dumps(wire, ensure_ascii=False).encode(errors="replace") + b"\n"

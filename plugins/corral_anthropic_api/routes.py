@@ -6,13 +6,15 @@ from typing import Any
 
 from aiohttp import web
 
-from corral import Handler
+from corral import Handler, ModelNotFound
 from corral.server import HEADERS
 from corral_anthropic_api import messages
 from corral_anthropic_api.bodies import MESSAGES, MessagesBody
-from corral_anthropic_api.identity import begin_request
 from corral_anthropic_api.wire import CountWire, ErrorWire, MessageWire
 from corral_http.decoding import read_body
+from corral_http.request_ids import begin_request
+
+_BATCHES = (("POST", ""), ("GET", ""), ("GET", "/{id:.+}"), ("POST", "/{id:.+}"), ("DELETE", "/{id:.+}"))
 
 
 def table(max_body_bytes: int, ping_s: float) -> Sequence[web.RouteDef]:
@@ -37,4 +39,11 @@ def table(max_body_bytes: int, ping_s: float) -> Sequence[web.RouteDef]:
     return [
         web.post("/v1/messages", reading(create), answer=MessageWire, **told, **events),
         web.post("/v1/messages/count_tokens", reading(messages.count_tokens), answer=CountWire, **told),
+        *(web.route(method, f"/v1/messages/batches{rest}", no_batches, error=ErrorWire) for method, rest in _BATCHES),
     ]
+
+
+async def no_batches(request: web.Request) -> web.StreamResponse:
+    """Batches of messages, which are refused by name."""
+    request[HEADERS]["request-id"] = begin_request()
+    raise ModelNotFound("message batches are not served here: send the messages one by one", code="no_batches")

@@ -128,6 +128,7 @@ class ChatBody(CompletionCommonBody, frozen=True):
     tool_choice: JSON = None
     parallel_tool_calls: bool = True
     reasoning_effort: str = ""
+    thinking_budget: int | None = None  # an extension: tokens of reasoning at most
     reasoning: ReasoningBody | None = None
     logprobs: bool = False
     top_logprobs: int = 0

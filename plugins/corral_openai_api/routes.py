@@ -8,7 +8,9 @@ import msgspec
 from aiohttp import web
 
 from corral import ContextOverflow, Handler
+from corral.server import HEADERS
 from corral_http.decoding import Decoder, read_body
+from corral_http.request_ids import begin_request
 from corral_openai_api import bodies
 from corral_openai_api.chat import Completion, chat
 from corral_openai_api.completions import completions
@@ -27,7 +29,22 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
-    """All routes of the dialect."""
+    """All routes of the dialect; every answer names its request in a header, where the SDKs look for it."""
+    return [
+        web.route(route.method, route.path, _identified(route.handler), **route.kwargs) for route in _routes(settings)
+    ]
+
+
+def _identified(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> Handler:
+    @wraps(handler)
+    async def identified(request: web.Request) -> web.StreamResponse:
+        request[HEADERS]["x-request-id"] = begin_request()
+        return await handler(request)
+
+    return identified
+
+
+def _routes(settings: OpenAISettings) -> Sequence[web.RouteDef]:
 
     def reading(decoder: Decoder[T], handler: Callable[[web.Request, T], Awaitable[web.StreamResponse]]) -> Handler:
         """`handler` with the request's decoded body; what is too long is the field that holds the prompt."""

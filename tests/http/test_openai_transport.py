@@ -30,6 +30,22 @@ async def test_row_02_error_bodies(openai, doubles):
     )
 
 
+async def test_every_answer_names_its_request(openai):
+    ids = set()
+    for method, path, body in (
+        ("POST", "chat/completions", ASK),
+        ("POST", "chat/completions", {**ASK, "stream": True}),
+        ("POST", "chat/completions", {**ASK, "model": "nope"}),
+        ("POST", "embeddings", {}),
+        ("GET", "models", None),
+        ("GET", "models/nope", None),
+    ):
+        response = await openai.client.request(method, f"/v1/{path}", json=body)
+        ids.add(response.headers["x-request-id"])
+    assert len(ids) == 6
+    assert all(each.startswith("req_") for each in ids)
+
+
 @pytest.mark.parametrize("body", [b"", b" ", b"{", b"x", b"[]", b'"x"', b'{"a":NaN}', b"[" * 10_000])
 async def test_row_03_bodies_that_are_none(openai, body):
     for path in ("chat/completions",):

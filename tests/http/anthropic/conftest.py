@@ -56,6 +56,10 @@ class Messages:
         """Status, type and message."""
         return await refusal(await self.post(body, path))
 
+    async def refusal(self, method: str, path: str) -> tuple[int, str, str]:
+        """`error` of a request without a body."""
+        return await refusal(await self.client.request(method, path))
+
     async def add(self, name: str, template: str = "plain", **parts: Any) -> Any:
         weights = fake_weights(**parts.pop("weights", {}))
         return await add_model(self.kernel, name, weights, template=template, **parts)

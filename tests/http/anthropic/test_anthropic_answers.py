@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from msgspec.structs import replace
 
 CALLS = b'Sure. <call>{"name":"weather","arguments":{"city":"Oslo"}}</call><call>{"name":"now","arguments":{}}</call>'
 TOOLS = [{"name": "weather", "input_schema": {"type": "object"}}, {"name": "now"}]
@@ -47,6 +48,20 @@ async def test_row_10_too_few_tokens(messages):
     answer = await messages.ok(max_tokens=3)
     assert (answer["content"], answer["stop_reason"]) == ([{"type": "text", "text": "Hel"}], "max_tokens")
     assert answer["usage"]["output_tokens"] == 3
+
+
+async def test_a_server_that_ends_asks_for_the_turn_again(messages, kernel, monkeypatch):
+    chat = kernel.pipeline.chat
+
+    async def ending(request):
+        async for piece in chat(request):
+            yield replace(piece, done_reason=piece.done_reason and "shutdown")
+
+    monkeypatch.setattr(kernel.pipeline, "chat", ending)
+    answer = await messages.ok()
+    assert (answer["content"], answer["stop_reason"]) == ([{"type": "text", "text": "Hello!"}], "pause_turn")
+    *_, delta, _ = await messages.events()
+    assert delta["delta"] == {"stop_reason": "pause_turn"}
 
 
 async def test_row_11_a_stop_sequence(messages):

@@ -292,6 +292,13 @@ async def test_row_18_a_choice_that_is_not_there(messages):
     assert (status, said) == (400, 'tool_choice names the tool "c", which is not among the tools')
 
 
+async def test_row_18_a_choice_that_is_none(messages):
+    status, _, said = await messages.error({"model": "t", "tools": TOOLS, "tool_choice": {"type": "required"}})
+    assert (status, said) == (400, 'tool_choice.type is "required"; it must be one of auto, any, tool, none')
+    status, _, said = await messages.error({"model": "t", "tool_choice": {"type": "any"}})
+    assert (status, said) == (400, 'tool_choice "any" needs tools')
+
+
 @pytest.mark.parametrize(
     ("fields", "thinks"),
     [

@@ -166,9 +166,14 @@ async def test_row_30_in_the_middle_it_is_an_event(messages, doubles):
     assert "".join(said) == "Hel"
 
 
-async def test_batches_are_not_there(client, messages):
-    response = await client.post("/v1/messages/batches", json={})
-    assert (response.status, await response.text()) == (404, "404 page not found")
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("POST", ""), ("GET", ""), ("GET", "/b1"), ("GET", "/b1/results"), ("POST", "/b1/cancel"), ("DELETE", "/b1")],
+)
+async def test_batches_are_refused_by_name(messages, method, path):
+    status, kind, said = await messages.refusal(method, f"/v1/messages/batches{path}")
+    assert (status, kind) == (404, "not_found_error")
+    assert said == "message batches are not served here: send the messages one by one"
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,10 @@ class Hyperparameters(Value, frozen=True):
     pooling: Pooling | None
 
 
+class MissingKey(FormatError):
+    """A key that every model has is not there."""
+
+
 class Keys:
     """Reads the metadata of one architecture: `integer("block_count")` reads `llama.block_count`."""
 
@@ -72,8 +76,8 @@ class Keys:
         shown = repr(value)
         return FormatError(f"invalid hyper-parameter {self.prefix}.{key} = {shown[:80]}: {wanted}")
 
-    def _missing(self, key: str) -> FormatError:
-        return FormatError(f"hyper-parameter {self.prefix}.{key} is missing")
+    def _missing(self, key: str) -> MissingKey:
+        return MissingKey(f"hyper-parameter {self.prefix}.{key} is missing")
 
     def integer(self, key: str, default: int | None = None, *, low: int = 0, high: int = MAX_WIDTH) -> int:
         """A whole number between `low` and `high`.  Without `default` the key is required."""

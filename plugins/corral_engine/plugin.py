@@ -12,6 +12,7 @@ from corral_engine.hookspecs import EngineHooks
 if TYPE_CHECKING:
     from corral.kernel import Kernel
     from corral_cli.hookspecs import Check
+    from corral_modelfile.hookspecs import ModelCheck
 
 
 class EngineConfig(Settings, frozen=True):
@@ -54,6 +55,13 @@ class Plugin:
         from corral_engine.checks import MachineCheck
 
         return [MachineCheck(self.engine.config)]
+
+    @hookimpl(optionalhook=True)
+    def corral_model_checks(self) -> "Iterable[ModelCheck]":
+        """For `create`: a model that lies about itself is not made."""
+        from corral_engine.fitness import FitnessCheck
+
+        return [FitnessCheck(self.engine)]
 
     @hookimpl
     def corral_capabilities(self, info: ModelInfo) -> Iterable[str]:

@@ -3,7 +3,7 @@
 The format: https://docs.ollama.com/modelfile
 """
 
-from corral_modelfile.hookspecs import Converted, Converter, Describer, ModelBuilder
+from corral_modelfile.hookspecs import Converted, Converter, Describer, ModelBuilder, ModelCheck
 from corral_modelfile.inspecting import inspect
 from corral_modelfile.local_files import LocalFiles, files_for
 from corral_modelfile.modelfile import Instruction, Modelfile
@@ -19,6 +19,7 @@ __all__ = [
     "Instruction",
     "LocalFiles",
     "ModelBuilder",
+    "ModelCheck",
     "Modelfile",
     "files_for",
     "inspect",

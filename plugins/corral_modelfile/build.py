@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from corral import BadRequest, JSONObject, ModelConfig, ModelInfo, ModelNotFound, Progress, Unsupported
+from corral import BadRequest, FormatError, JSONObject, ModelConfig, ModelInfo, ModelNotFound, Progress, Unsupported
 from corral.log import get_logger
 from corral_modelfile import adapters, encoding
 from corral_modelfile.layers import IMAGE, Layers, Part, from_base, weights_part
@@ -95,7 +95,20 @@ class Build:
             yield step
         self._layers.parts += self._read
         if self._layers.model is not None:
+            await asyncio.to_thread(self._check, self._layers.model)
             await self._detect_template(self._layers.model)
+
+    def _check(self, file: WeightFile) -> None:
+        """Warns of a model that cannot be run.  Raises FormatError, Unsupported for one that lies about itself."""
+        for _, check in self._kernel.plugins.offers("corral_model_checks"):
+            weights = self._reader.open(file)
+            try:
+                if text := check.check(weights):
+                    self._untold.append(Progress(status=f"warning: {file.name} cannot be run here: {text}"))
+            except (FormatError, Unsupported) as err:
+                raise type(err)(f"{file.name}: {err.message}") from err
+            finally:
+                weights.close()
 
     async def _adapters(self) -> Steps:
         if not self._request.adapters:

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from corral import JSONObject, ModelInfo, Progress, StoredModel, Value, hookspec
+from corral import JSONObject, ModelInfo, Progress, StoredModel, Value, Weights, hookspec
 from corral_modelfile.request import CreateRequest
 
 if TYPE_CHECKING:
@@ -78,6 +78,17 @@ class Describer(Protocol):
         ...
 
 
+class ModelCheck(Protocol):
+    """Knows whether a model can be run."""
+
+    def check(self, weights: Weights) -> str:
+        """What would keep the model from running, as a sentence to warn with; "" when nothing is known.  Blocking.
+
+        Raises FormatError, Unsupported for what must not be stored: numbers that cannot be true.
+        """
+        ...
+
+
 class Hooks:
     """Offered by corral_modelfile."""
 
@@ -88,4 +99,9 @@ class Hooks:
     @hookspec
     def corral_model_converters(self) -> Iterable[Converter]:
         """Converters.  Collected when serving begins; the first that fits the files is used."""
+        raise NotImplementedError
+
+    @hookspec
+    def corral_model_checks(self) -> Iterable[ModelCheck]:
+        """Checks of a model made from files, before anything is stored.  Asked once a create, in a thread."""
         raise NotImplementedError

@@ -57,13 +57,19 @@ def one_billion(folder: Path, file_type: str) -> Path:
     """A 1B-shaped Llama with seeded random weights, in `file_type`, quantized by Corral."""
     target = folder / f"random-1b.{file_type}.gguf"
     if not target.exists():
-        source = folder / "random-1b.F16.gguf"
-        if not source.exists():
-            _write_source(source)
+        source = one_billion_f16(folder)
         quantize_file(GgufLoader().open(source), target, file_type, Machine())
         if all((folder / f"random-1b.{kind}.gguf").exists() for kind in FILE_TYPES):
             source.unlink()
     return target
+
+
+def one_billion_f16(folder: Path) -> Path:
+    """What the others are made from; made again when it is not there."""
+    source = folder / "random-1b.F16.gguf"
+    if not source.exists():
+        _write_source(source)
+    return source
 
 
 def _shapes() -> dict[str, tuple[int, ...]]:

@@ -1,12 +1,13 @@
 """Quantization beside llama.cpp: the same bytes? the same error? how fast?
 
     python tests/bench/quantize_table.py LLAMA_QUANTIZE [--rows 8192] [--columns 2048] [--threads 2] [--only TYPE …]
-    [--write]
+    [--whole] [--write]
 
 LLAMA_QUANTIZE is the `llama-quantize` program.  A seeded random F16 model of one layer is quantized to every type by
 both, from and to the folder for temporary files; both are told the number of threads.  Ours is timed when compiled and
 includes flushing to the disk; the best of three runs counts for both.  Processor time tells more than time where other
-programs run.  `--write` also stores the table in results/.
+programs run.  `--whole` measures instead the 1B-shaped model of `models.py`, from file to file and by
+`corral create -q`, which hashes both files, too.  `--write` stores the table in results/.
 """
 
 import argparse
@@ -22,6 +23,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+from models import cache_folder, one_billion_f16
+from peer import child_environment
 
 from corral import TensorInfo
 from corral_gguf.loader import GgufLoader
@@ -35,6 +38,8 @@ from corral_quantizers.provider import BlockQuantizer, Machine
 GOAL_WEIGHTS = 1.07e9
 SAME_WHEN_PURE = ("F16", "Q3_K_M", "Q3_K_L", "Q4_K_M", "Q5_K_M")  # as the source, or as the _S mix
 MIXES = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q2_K", "IQ4_XS")
+GOALS_S = {"Q4_0": 8, "Q4_K_M": 45}  # for a whole file of 1.07 G weights
+WHOLE = "## Whole files"
 RESULT = Path(__file__).parent / "results" / "quantize.md"
 
 
@@ -45,16 +50,23 @@ def main() -> None:
     parser.add_argument("--columns", type=int, default=2048)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--only", nargs="*", help="file types; all by default")
+    parser.add_argument("--whole", action="store_true")
     parser.add_argument("--write", action="store_true")
     args = parser.parse_args()
     lines = []
     with tempfile.TemporaryDirectory() as folder:
-        only = [name.upper() for name in args.only or FILE_TYPES]
-        for line in table(args.llama_quantize, Path(folder), args.rows, args.columns, args.threads, only):
+        if args.whole:
+            found = whole_files(args.llama_quantize, Path(folder), args.threads)
+        else:
+            only = [name.upper() for name in args.only or FILE_TYPES]
+            found = table(args.llama_quantize, Path(folder), args.rows, args.columns, args.threads, only)
+        for line in found:
             print(line, flush=True)
             lines.append(line)
     if args.write:
-        RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        blocks, _, whole = RESULT.read_text(encoding="utf-8").partition(WHOLE)
+        text = "\n".join(lines) + "\n"
+        RESULT.write_text(f"{blocks}{text}" if args.whole else f"{text}\n{WHOLE}{whole}", encoding="utf-8")
 
 
 def table(program: Path, folder: Path, n_rows: int, n_columns: int, n_threads: int, only: list[str]) -> Iterator[str]:
@@ -94,6 +106,46 @@ def table(program: Path, folder: Path, n_rows: int, n_columns: int, n_threads: i
             f"| {their_speed:.0f} | {seconds / their_seconds:.2f} | {cpu / their_cpu:.2f} "
             f"| {GOAL_WEIGHTS / speed / 1e6:.1f} s | {GOAL_WEIGHTS * cpu / n_threads / n_weights:.1f} s |"
         )
+
+
+def whole_files(program: Path, folder: Path, n_threads: int) -> Iterator[str]:
+    """A section of the page: each program twice in turns, the better time counts."""
+    source = one_billion_f16(cache_folder())
+    weights, machine = GgufLoader().open(source), Machine(n_threads)
+    yield f"{WHOLE}\n"
+    yield "`python tests/bench/quantize_table.py LLAMA_QUANTIZE --whole --write`\n"
+    yield f"- machine: {cpu_name()}, {n_threads} threads; {llama_version(program, source)}"
+    yield f"- source: {weights.info.parameter_count / 1e9:.2f} G weights, F16, {source.stat().st_size / 1e9:.2f} GB"
+    yield "- to the disk and flushed by Corral, not flushed by llama.cpp"
+    if hasattr(os, "getloadavg"):
+        yield f"- load of the machine at the start: {os.getloadavg()[0]:.1f}"
+    yield "\n| file type | Corral | goal | llama.cpp | time / theirs | CPU / theirs | `corral create -q` |"
+    yield "|---|---|---|---|---|---|---|"
+    for file_type, goal in GOALS_S.items():
+        path, ours, theirs = folder / "out.gguf", [], []
+        for _ in range(2):
+            ours.append(timed(weights, path, file_type, machine, pure=False))
+            theirs.append(run_llama(program, source, path, file_type, n_threads, pure=False))
+        (seconds, cpu), (their_seconds, their_cpu) = min(ours), min(theirs)
+        path.unlink()
+        created = created_s(source, folder / file_type, file_type)
+        yield (
+            f"| {file_type} | {seconds:.1f} s | {goal} s | {their_seconds:.1f} s | {seconds / their_seconds:.2f} "
+            f"| {cpu / their_cpu:.2f} | {created:.1f} s |"
+        )
+
+
+def created_s(source: Path, folder: Path, file_type: str) -> float:
+    """The time `corral create -q` takes from start to end, with a store and no server of its own."""
+    folder.mkdir()
+    (folder / "Modelfile").write_text(f"FROM {source}\n", encoding="utf-8")
+    environment = {**child_environment(), "OLLAMA_MODELS": str(folder / "models"), "OLLAMA_HOST": "127.0.0.1:9"}
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "corral", "create", "bench", "-q", file_type]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{' '.join(command)} failed:\n{done.stderr[-2000:]}")
+    return time.perf_counter() - start
 
 
 def timed(weights: GgufWeights, path: Path, file_type: str, machine: Machine, pure: bool) -> tuple[float, float]:

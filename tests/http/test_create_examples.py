@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -158,6 +159,48 @@ async def test_a_family_unknown_here_is_left_to_the_server(kernel, corral: Corra
         assert "unsupported architecture 'OtherForCausalLM'" in done.err
         assert ("copying file" in done.err) is is_sent
         assert not files(kernel.store.root / "blobs")  # what was sent was taken back
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "complaint"),
+    [
+        ("attention.head_count", 0, "= 0: the file has attention tensors"),
+        ("attention.head_count", -1, "= -1: must be 0 to"),
+        ("attention.head_count", 3, "head_count_kv = 2: it does not divide 3 heads"),
+        ("attention.head_count_kv", 3, "= 3: it does not divide 4 heads"),
+        ("embedding_length", 1 << 30, "= 1073741824: expected 1"),
+        ("block_count", 1 << 30, "= 1073741824: expected 1"),
+        ("rope.dimension_count", 7, "= 7: expected an even number"),
+        ("rope.freq_base", float("nan"), "= nan: must be finite"),
+    ],
+)
+async def test_f11_a_file_that_lies_about_itself(kernel, corral: Corral, key: str, value: Any, complaint: str) -> None:
+    small_model(Path("m.gguf"), {f"llama.{key}": value})
+    Path("Modelfile").write_text("FROM ./m.gguf\n")
+    done = await corral("create", "lies")
+    assert done.code == 1
+    last = done.err.splitlines()[-1]
+    assert "m.gguf: invalid hyper-parameter" in last
+    assert complaint in last
+    assert not files(kernel.store.root / "blobs")
+    assert not kernel.store.list()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "without", "warning"),
+    [
+        ({"llama.feed_forward_length": 9}, "", "tensor blk.0.ffn_gate.weight has shape (512, 256), expected (9, 256)"),
+        ({"llama.block_count": 2}, "", "tensor blk.1.attn_norm.weight is missing"),
+        ({}, "blk.0.ffn_up.weight", "tensor blk.0.ffn_up.weight is missing"),
+    ],
+)
+async def test_a_file_that_cannot_be_run_is_stored_with_a_warning(
+    corral: Corral, metadata: dict[str, Any], without: str, warning: str
+) -> None:
+    small_model(Path("m.gguf"), metadata, tuple(name for name in SHAPES if name != without))
+    Path("Modelfile").write_text("FROM ./m.gguf\n")
+    done = await corral("create", "odd")
+    assert (done.code, f"warning: m.gguf cannot be run here: {warning}" in done.err) == (0, True), done.err
 
 
 async def test_every_type_can_be_asked_for(client, kernel, corral: Corral) -> None:

@@ -1,0 +1,45 @@
+"""Whether this engine could run a model, from its header and tensor table: asked before the model is stored."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from corral import CorralError, Weights
+from corral_engine.build import build
+from corral_engine.dequantize import dequantize
+from corral_engine.engine import CorralEngine
+from corral_engine.hyperparameters import MissingKey, read_hyperparameters
+from corral_engine.tensors import map_tensors
+
+
+class FitnessCheck:
+    """The engine's `corral_modelfile.ModelCheck`."""
+
+    def __init__(self, engine: CorralEngine) -> None:
+        self._engine = engine
+
+    def check(self, weights: Weights) -> str:
+        """What would keep the model from running, "" when nothing would or another engine is to say.
+
+        Raises FormatError for hyper-parameters that no model can have, Unsupported.  Nothing is read but small vectors.
+        """
+        info = weights.info
+        if not self._engine.fits(info) or not info.tensors:
+            return ""
+        architecture = self._engine.architectures()[info.architecture]
+
+        def read_vector(name: str) -> Sequence[float]:
+            tensor = weights.tensor(name)
+            data = np.frombuffer(tensor.data, np.uint8)
+            values: list[float] = dequantize(data, tensor.info.type, tensor.info.shape[-1]).reshape(-1).tolist()
+            return values
+
+        try:
+            read_hyperparameters(info, architecture.norm)
+        except MissingKey as err:
+            return err.message
+        try:
+            map_tensors(build(architecture, info, read_vector, 0)[0], weights)
+        except CorralError as err:
+            return err.message
+        return ""

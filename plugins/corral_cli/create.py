@@ -86,7 +86,9 @@ class Create(ClientCommand):
             display.show(f"warning: FROM {files.base} names a model, so {', '.join(files.files)} is not used")
         uploads = Uploads(client, display)
         try:
-            await uploads.look_around(self._kernel, link=args.link)
+            is_converted = any(name.endswith(".safetensors") for name in files.files)
+            passing = is_converted or bool(args.quantize or args.draft_quantize)
+            await uploads.look_around(self._kernel, link=args.link, passing=passing)
             body = await request(uploads, modelfile, files)
             body |= {"model": args.model}
             body |= {"quantize": args.quantize} if args.quantize else {}

@@ -26,12 +26,12 @@ class Uploads:
         self._neighbour: Neighbour | None = None
         self._sent: list[str] = []  # digests of blobs that the server did not have
 
-    async def look_around(self, kernel: "Kernel", *, link: bool) -> None:
-        """Find out whether the server's store is ours, too.  `link`: hard links will do."""
+    async def look_around(self, kernel: "Kernel", *, link: bool, passing: bool) -> None:
+        """Find out whether the server's store is ours, too.  `link`: links may stay; `passing`: until `take_back`."""
         if self._client.is_local and kernel.stores:
             from corral_store.neighbour import Neighbour
 
-            self._neighbour = await Neighbour.of(kernel, self._client.has_blob, link=link)
+            self._neighbour = await Neighbour.of(kernel, self._client.has_blob, link=link, passing=passing)
 
     async def send(self, paths: Iterable[Path]) -> Mapping[Path, str]:
         """Every file, two at a time; their digests.  Raises CorralError for the first that fails."""

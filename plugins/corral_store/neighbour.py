@@ -1,11 +1,12 @@
 """The store as a client sees it that runs beside its server: a file goes in without being sent or copied.
 
 Where the file system can share blocks, a blob is the user's file until one of the two is changed.  Elsewhere only a
-hard link would do, and who edits that file in place edits the model: so that is done when it is asked for.
+hard link will do, and who edits that file in place edits the model: so a model keeps one only where that was asked for.
 """
 
 import os
 import secrets
+import shutil
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -23,21 +24,24 @@ Has = Callable[[str], Awaitable[bool]]
 
 
 class Neighbour:
-    """The folder of blobs, and what was put into it through here."""
+    """The folder of blobs, and what was put into it through here.
 
-    def __init__(self, root: Path, *, link: bool) -> None:
-        self._root, self._link = root, link
+    `link`: hard links may stay.  `passing`: most files are only converted, so they may be links until `take_back`.
+    """
+
+    def __init__(self, root: Path, *, link: bool, passing: bool) -> None:
+        self._root, self._link, self._passing = root, link, passing
         self._blobs = BlobFolder(root / "blobs")
         self._tree = ManifestTree(root / "manifests", self._blobs.root)
         self._given: dict[str, tuple[int, int]] = {}  # digest → inode and time of the last change
 
     @classmethod
-    async def of(cls, kernel: "Kernel", has: Has, *, link: bool) -> Self | None:
+    async def of(cls, kernel: "Kernel", has: Has, *, link: bool, passing: bool) -> Self | None:
         """None unless this user owns the configured store, and the server, asked with `has`, keeps its blobs there."""
         settings = kernel.config.kernel
         if not isinstance(kernel.stores.get(settings.store), OllamaStore):
             return None
-        found = cls(root_of(settings.models), link=link)
+        found = cls(root_of(settings.models), link=link, passing=passing)
         try:
             if not hasattr(os, "geteuid") or found._blobs.root.stat().st_uid != os.geteuid():
                 return None
@@ -56,7 +60,7 @@ class Neighbour:
         """
         files.require_regular(path)
         with files.temporary(self._blobs.root) as temp:
-            if not await files.in_thread(files.refer, path, temp, link=self._link):
+            if not await files.in_thread(files.refer, path, temp, link=self._link or self._passing):
                 return None
             digest, _ = await self._blobs.hash(temp)
             await files.in_thread(self._publish, temp, digest)
@@ -72,7 +76,10 @@ class Neighbour:
             files.publish(temp, self._blobs.path(digest))
 
     def take_back(self) -> None:
-        """Remove what was given here, is in no model, and was asked for by nobody since.  Blocking.  Raises OSError."""
+        """Remove what was given here, is in no model, and was asked for by nobody since.  Blocking.  Raises OSError.
+
+        What a model uses, and was linked only in passing, becomes a copy.
+        """
         with lock.exclusive(self._root):
             used, broken = self._tree.used()
             for digest, mark in self._given.items() if not broken else ():
@@ -80,3 +87,9 @@ class Neighbour:
                 status = path.stat() if digest not in used and path.is_file() else None
                 if status and (status.st_ino, status.st_mtime_ns) == mark:
                     path.unlink()
+        for digest, (inode, _) in self._given.items() if not self._link else ():
+            path = self._blobs.path(digest)
+            if path.is_file() and path.stat().st_ino == inode and path.stat().st_nlink > 1:
+                with files.temporary(self._blobs.root) as temp:
+                    shutil.copyfile(path, temp)
+                    files.publish(temp, path)

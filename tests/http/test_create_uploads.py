@@ -63,6 +63,21 @@ async def test_a_reference_is_taken_back_when_create_fails(kernel, beside: Corra
     assert (path.stat().st_nlink, files(kernel.store.root / "blobs")) == (1, {})
 
 
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="files have no owner here")
+async def test_what_is_only_quantized_is_neither_sent_nor_kept(kernel, beside: Corral) -> None:
+    path = small_model(Path("m.gguf")).absolute()
+    Path("Modelfile").write_text("FROM ./m.gguf\n")
+    done = await beside("create", "m", "-q", "q8_0")
+    assert (done.code, "sharing file" in done.err, "copying file" in done.err) == (0, True, False)
+    assert kernel.find("m").config.quantization == "Q8_0"
+    assert (path.stat().st_nlink, len(files(kernel.store.root / "blobs"))) == (1, 2)
+    done = await beside("create", "same", "-q", "f16")  # nothing to do: the file itself is the model
+    assert (done.code, "sharing file" in done.err) == (0, True)
+    assert not kernel.find("same").weights[0].samefile(path)
+    assert kernel.find("same").weights[0].read_bytes() == path.read_bytes()
+    assert path.stat().st_nlink == 1
+
+
 async def test_another_store_is_never_written_to(kernel, beside: Corral, tmp_path: Path, monkeypatch) -> None:
     small_model(Path("m.gguf"))
     Path("Modelfile").write_text("FROM ./m.gguf\n")

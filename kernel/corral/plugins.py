@@ -93,9 +93,8 @@ class Plugins:
     def _check(self) -> None:
         try:
             offered: list[list[type]] = self.manager.hook.corral_hookspecs()
-            for specs in offered:
-                for spec in specs:
-                    self.manager.add_hookspecs(spec)
+            for spec in [spec for specs in offered for spec in specs]:
+                self.manager.add_hookspecs(spec)
             self.manager.check_pending()
         except (pluggy.PluginValidationError, ValueError) as err:
             self.problems.append(str(err))

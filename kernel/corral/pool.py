@@ -100,7 +100,7 @@ class ModelPool:
                     self._idle.notify_all()
 
     async def _acquire(self, model: StoredModel) -> Resident:
-        key = "|".join(map(str, model.weights))
+        key = "|".join(map(str, (*model.weights, *model.drafts)))
         while True:
             resident = self._residents.get(key)
             if resident is not None and resident.runner is not None and not resident.runner.alive:
@@ -180,7 +180,7 @@ class ModelPool:
                 if engine is None:
                     there_is = self.kernel.engines.there_is
                     raise Unsupported(f"no engine here runs architecture {info.architecture!r} (engines: {there_is})")
-                resident.runner = await engine.open(weights, self._runner_settings())
+                resident.runner = await engine.open(weights, self._runner_settings(resident.model))
             resident.tokenizer = await tokenizer
         except BaseException:
             await asyncio.gather(tokenizer, return_exceptions=True)
@@ -188,10 +188,12 @@ class ModelPool:
                 await resident.runner.close()
             raise
 
-    def _runner_settings(self) -> RunnerSettings:
-        s = self.settings
+    def _runner_settings(self, model: StoredModel) -> RunnerSettings:
+        s, draft = self.settings, next(map(str, model.drafts), "")
         n, most, k, v = s.num_parallel, s.max_queue, s.kv_cache_type, s.kv_cache_type_v or s.kv_cache_type
-        return RunnerSettings(n_parallel=n, kv_type_k=k, kv_type_v=v, max_queue=most, isolation=s.isolation)
+        return RunnerSettings(
+            n_parallel=n, kv_type_k=k, kv_type_v=v, max_queue=most, isolation=s.isolation, draft=draft
+        )
 
     async def _make_room(self) -> None:
         """Evict until one more model may be loaded."""
@@ -237,7 +239,7 @@ class ModelPool:
 
     async def unload(self, model: StoredModel) -> None:
         """Unload now, or as soon as the requests that hold the model end.  Nothing happens when it is not loaded."""
-        resident = self._residents.get("|".join(map(str, model.weights)))
+        resident = self._residents.get("|".join(map(str, (*model.weights, *model.drafts))))
         if resident is not None:
             resident.keep_alive_s = 0
             if resident.active == 0:

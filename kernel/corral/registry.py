@@ -19,9 +19,8 @@ class Kind(dict[str, P]):
         for plugin, provider in offers:
             name = provider.name
             if name in self:
-                raise ValueError(
-                    f"{kind} {name!r} is offered by both {self.owners[name]!r} and {plugin!r}: disable one"
-                )
+                theirs = self.owners[name]
+                raise ValueError(f"{kind} {name!r} is offered by both {theirs!r} and {plugin!r}: disable one")
             self[name] = provider
             self.owners[name] = plugin
 

@@ -11,7 +11,7 @@ class RunnerSettings(types.Settings, frozen=True):
     """How to open a model.  0 and "" mean "the engine decides".  Sizes in bytes, counts in tokens.
 
     `kv_tokens` is the KV budget shared by all sequences; a request's own `num_ctx` is bounded by it, not by a reload.
-    `isolation` is "thread" or "process".
+    `isolation` is "thread" or "process"; `draft` the path of a smaller model that guesses ahead.
     """
 
     n_threads: int = 0
@@ -22,6 +22,7 @@ class RunnerSettings(types.Settings, frozen=True):
     max_queue: int = 512
     isolation: str = "thread"
     memory_bytes: int = 0
+    draft: str = ""
 
 
 class AdapterSpec(Value, frozen=True):

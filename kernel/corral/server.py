@@ -29,8 +29,7 @@ STATUS: dict[type[CorralError], int] = {
     errors.ModelNotFound: 404,
     errors.Busy: 503,
 }
-SLOW_READER_S = 120.0
-"""A client that takes nothing for this long is treated as gone."""
+SLOW_READER_S = 120.0  # a client that takes nothing for this long is treated as gone
 
 
 def status_of(error: CorralError) -> int:

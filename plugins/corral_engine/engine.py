@@ -2,9 +2,10 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from corral import (
@@ -21,9 +22,10 @@ from corral import (
 from corral.log import get_logger
 
 if TYPE_CHECKING:
-    from corral import Runner
+    from corral import Runner, Vocab
     from corral_engine.architecture import Architecture
     from corral_engine.constraints import ConstraintCompiler
+    from corral_engine.draft import DraftModel
     from corral_engine.kv_storage import CacheType, KVStorage
     from corral_engine.model import Model
     from corral_engine.plugin import EngineConfig
@@ -108,10 +110,7 @@ class CorralEngine:
 
     def load(self, weights: Weights, settings: RunnerSettings) -> "Model":
         """Everything but the thread.  Raises FormatError, Unsupported, OutOfMemory."""
-        import numpy as np
-
         from corral_engine.build import build
-        from corral_engine.dequantize import dequantize
         from corral_engine.embedding import Embedder
         from corral_engine.kv_cache import PagePool
         from corral_engine.kv_storage import KVStorage
@@ -119,7 +118,7 @@ class CorralEngine:
         from corral_engine.model import Model
         from corral_engine.program import PAGE_SIZE
         from corral_engine.rank import read_head
-        from corral_engine.tensors import map_tensors
+        from corral_engine.tensors import map_tensors, vector_reader
         from corral_engine.vocabulary import Vocabulary
 
         info, parts = weights.info, self.parts()
@@ -127,13 +126,8 @@ class CorralEngine:
         if architecture is None:
             raise Unsupported(f"architecture {info.architecture!r} is not one that this engine runs")
 
-        def read_vector(name: str) -> Sequence[float]:
-            tensor = weights.tensor(name)
-            data = np.frombuffer(tensor.data, np.uint8)
-            values: list[float] = dequantize(data, tensor.info.type, tensor.info.shape[-1]).reshape(-1).tolist()
-            return values
-
-        program, hyper = build(architecture, info, read_vector, settings.kv_tokens // max(settings.n_parallel, 1))
+        n_ctx = settings.kv_tokens // max(settings.n_parallel, 1)
+        program, hyper = build(architecture, info, vector_reader(weights), n_ctx)
         tensors = map_tensors(program, weights)
         weights_bytes = sum(tensor.nbytes for tensor in tensors.values())
         types = self._cache_types(settings, causal=program.causal)
@@ -153,6 +147,7 @@ class CorralEngine:
             raise OutOfMemory(f"no memory for a KV cache of {n_pages * PAGE_SIZE} tokens: lower its budget") from err
         executor = self._executor(program, tensors, storage, settings.n_threads or self.config.n_threads)
         pool = PagePool(storage)
+        draft = self._draft(settings, vocabulary.vocab, n_pages) if settings.draft and program.causal else None
         return Model(
             name=info.name or weights.path.name,
             architecture=architecture,
@@ -164,10 +159,44 @@ class CorralEngine:
             vocabulary=vocabulary,
             adapters=AdapterStore(info, parts.loaders),
             compilers=parts.compilers,
-            weights_bytes=weights_bytes,
+            weights_bytes=weights_bytes + (draft.bytes if draft else 0),
             n_tokens=n_tokens,
             max_drafts=self.config.speculation,
             loop_tokens=self.config.loop_tokens,
+            draft=draft,
+        )
+
+    def _draft(self, settings: RunnerSettings, vocab: "Vocab", n_pages: int) -> "DraftModel":
+        """Open the model that guesses, with KV pages for as many tokens.  Raises FormatError, Unsupported."""
+        from corral_engine.build import build
+        from corral_engine.draft import DraftModel, check_vocabulary
+        from corral_engine.kv_cache import PagePool
+        from corral_engine.kv_storage import KVStorage
+        from corral_engine.lora import open_weights
+        from corral_engine.tensors import map_tensors, vector_reader
+
+        path = Path(settings.draft)
+        weights = open_weights(path, self.parts().loaders)
+        try:
+            architecture = self.architectures().get(weights.info.architecture)
+            if architecture is None or not architecture.head:
+                raise Unsupported(f"{path.name} cannot draft: its architecture is {weights.info.architecture!r}")
+            draft_vocab = weights.vocab()
+            check_vocabulary(vocab, draft_vocab, path.name)
+            program, hyper = build(architecture, weights.info, vector_reader(weights), 0)
+            tensors = map_tensors(program, weights)
+            storage = KVStorage(program.cache, n_pages, *self._cache_types(settings, causal=True))
+            executor = self._executor(program, tensors, storage, settings.n_threads or self.config.n_threads)
+        except BaseException:
+            weights.close()
+            raise
+        return DraftModel(
+            weights=weights,
+            executor=executor,
+            pool=PagePool(storage),
+            n_ctx=hyper.context_length,
+            n_vocab=min(len(vocab.tokens), len(draft_vocab.tokens)) or program.vocab_size,
+            bytes=sum(tensor.nbytes for tensor in tensors.values()),
         )
 
     def _cache_types(self, settings: RunnerSettings, *, causal: bool) -> "tuple[CacheType, CacheType]":

@@ -3,10 +3,11 @@
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
-from corral import BadRequest, ContextOverflow, EmbedJob, Job, Options, Unsupported
+from corral import BadRequest, ContextOverflow, EmbedJob, Job, Unsupported
 from corral_engine.answer import ActiveConstraint
 from corral_engine.architecture import Architecture
 from corral_engine.constraints import ConstraintCompiler, compiler_for
+from corral_engine.draft import DEFAULT_LENGTH, LONGEST, DraftModel, ModelDrafter
 from corral_engine.embedding import Embedder
 from corral_engine.hyperparameters import Hyperparameters
 from corral_engine.kv_cache import PagePool
@@ -14,7 +15,7 @@ from corral_engine.lora import AdapterStore
 from corral_engine.program import PAGE_SIZE, AdapterSet, Executor, Program
 from corral_engine.sampling import Sampler
 from corral_engine.sequence import Outbox, Sequence
-from corral_engine.speculation import Drafter
+from corral_engine.speculation import Drafter, FirstOf, PromptLookup
 from corral_engine.vocabulary import Vocabulary
 
 
@@ -36,6 +37,7 @@ class Model:
     n_tokens: int  # ids that have a text; rows of the embedding table beyond them are padding
     max_drafts: int = 0
     loop_tokens: int = 0
+    draft: DraftModel | None = None
 
     @property
     def n_kv_tokens(self) -> int:
@@ -59,7 +61,7 @@ class Model:
             outbox,
             sampler,
             n_ctx,
-            drafter=self._drafter(options),
+            drafter=self._drafter(job),
             adapters=self.adapters.load(job.adapters),
             constraint=self._constraint(job),
             may_shift=job.shift and self.architecture.shiftable,
@@ -81,9 +83,15 @@ class Model:
         if min(token_ids) < 0 or max(token_ids) >= self.program.vocab_size:
             raise BadRequest(f"a token id lies outside the vocabulary of {self.program.vocab_size} tokens")
 
-    def _drafter(self, options: Options) -> Drafter | None:
-        most = self.max_drafts if options.draft_num_predict < 0 else min(options.draft_num_predict, self.max_drafts)
-        return Drafter(most) if most > 0 else None
+    def _drafter(self, job: Job) -> Drafter | None:
+        """Prompt lookup, then the model's own draft model: where a text repeats itself, looking it up costs nothing."""
+        asked = job.options.draft_num_predict
+        most = self.max_drafts if asked < 0 else min(asked, self.max_drafts)
+        drafters: list[Drafter] = [PromptLookup(most)] if most > 0 else []
+        if self.draft is not None and asked != 0:
+            length = min(asked, LONGEST) if asked > 0 else DEFAULT_LENGTH
+            drafters.append(ModelDrafter(self.draft, length, job.cache_key))
+        return FirstOf(drafters) if len(drafters) > 1 else next(iter(drafters), None)
 
     def _constraint(self, job: Job) -> ActiveConstraint | None:
         if job.constraint is None:
@@ -107,3 +115,5 @@ class Model:
     def close(self) -> None:
         """Let go of weights and KV memory."""
         self.executor.close()
+        if self.draft is not None:
+            self.draft.close()

@@ -15,7 +15,7 @@ from corral_engine.fairness import Ledger
 from corral_engine.kv_cache import PagePool
 from corral_engine.program import PAGE_SIZE, Executor, Float32
 from corral_engine.sequence import Sequence
-from corral_engine.speculation import Price
+from corral_engine.speculation import FREE, Price, Quote
 
 BUSY = "server busy, please try again.  maximum pending requests exceeded"
 MIN_CHUNK = 32
@@ -179,8 +179,8 @@ class Scheduler:
     def _plan(self) -> list[Plan]:
         ready = [sequence for sequence in self.active if not sequence.outbox.is_full]
         decoding = [sequence for sequence in ready if sequence.is_decoding]
-        price = self._price.of(len(decoding))
-        plans = [plan for sequence in decoding if (plan := self._plan_decode(sequence, price))]
+        quote = self._price.of(len(decoding)) if decoding else FREE
+        plans = [plan for sequence in decoding if (plan := self._plan_decode(sequence, quote))]
         prefilling = [sequence for sequence in ready if not sequence.is_decoding and sequence.cache is not None]
         shares = share_between([(s.job.cache_key, s.n_pending) for s in prefilling], self._chunk(bool(plans)))
         for sequence, share in zip(prefilling, shares, strict=True):
@@ -188,10 +188,10 @@ class Scheduler:
                 plans.append(plan)
         return [plan for plan in plans if plan.sequence.cache is not None]  # without those preempted meanwhile
 
-    def _plan_decode(self, sequence: Sequence, price: float) -> Plan | None:
+    def _plan_decode(self, sequence: Sequence, quote: Quote) -> Plan | None:
         if sequence.cache is None:
             return None
-        drafts = list(sequence.drafts(price))
+        drafts = list(sequence.drafts(quote))
         if drafts and not sequence.cache.reserve(len(sequence.tokens) + len(drafts)):
             drafts = []
         if not self._make_room(sequence, len(sequence.tokens)):

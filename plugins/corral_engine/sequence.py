@@ -14,7 +14,7 @@ from corral_engine.loops import LoopWatch
 from corral_engine.program import AdapterSet, Float32
 from corral_engine.sampling import Sampler
 from corral_engine.scores import score
-from corral_engine.speculation import Drafter
+from corral_engine.speculation import FREE, Drafter, Quote
 
 MIN_FREE = 4  # tokens that `num_keep` must leave free
 
@@ -99,8 +99,8 @@ class Sequence:
 
     # --- progress -------------------------------------------------------------------------------------------------
 
-    def drafts(self, price: float = 0.0) -> Items[int]:
-        """Guesses at the next tokens, to be evaluated along with the last one.  `price`: see `speculation.Price`."""
+    def drafts(self, quote: Quote = FREE) -> Items[int]:
+        """Guesses at the next tokens, to be evaluated along with the last one.  `quote`: what they cost."""
         room = self.n_ctx - len(self.tokens) - 1
         if self.job.max_tokens >= 0:
             room = min(room, self.job.max_tokens - self.n_generated - 1)
@@ -108,7 +108,7 @@ class Sequence:
             return ()
         if self.constraint is not None and (forced := self.constraint.forced_tokens()):
             return tuple(forced)[:room]
-        guesses = self.drafter.propose(self.tokens, price)[:room] if self.drafter is not None else ()
+        guesses = self.drafter.propose(self.tokens, quote)[:room] if self.drafter is not None else ()
         return guesses[: self.constraint.count_valid(guesses)] if guesses and self.constraint is not None else guesses
 
     def prefilled(self, n_fed: int, logits: Float32) -> None:
@@ -247,5 +247,7 @@ class Sequence:
     def _end(self, item: "Event | CorralError") -> None:
         self.finished = True
         self.close_cache()
+        if self.drafter is not None:
+            self.drafter.close()
         if not self.cancelled:
             self.outbox.put(item)

@@ -1,12 +1,12 @@
 """The tensors that a program names, as arrays of bytes over the mapped file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields
 
 import numpy as np
 
 from corral import FormatError, Unsupported, Weights
-from corral_engine.dequantize import row_bytes
+from corral_engine.dequantize import dequantize, row_bytes
 from corral_engine.program import Program, Tensors, Weight
 
 
@@ -34,3 +34,15 @@ def map_tensors(program: Program, weights: Weights) -> Tensors:
             raise FormatError(f"tensor {weight.name} has {data.nbytes} bytes, expected {expected} for {weight.type}")
         tensors[weight.name] = data
     return tensors
+
+
+def vector_reader(weights: Weights) -> Callable[[str], Sequence[float]]:
+    """What reads a small tensor of `weights` by name, as numbers."""
+
+    def read(name: str) -> Sequence[float]:
+        tensor = weights.tensor(name)
+        data = np.frombuffer(tensor.data, np.uint8)
+        values: list[float] = dequantize(data, tensor.info.type, tensor.info.shape[-1]).reshape(-1).tolist()
+        return values
+
+    return read

@@ -7,19 +7,19 @@ from numpy.typing import NDArray
 from conftest import MakeBench
 from corral import Job, Options
 from corral_engine.program import Batch
-from corral_engine.speculation import Drafter, Price
+from corral_engine.speculation import Price, PromptLookup, Quote
 
 REPEATING = tuple([11, 12, 13, 14, 15, 16, 17] * 6)
 
 
 def test_the_most_recent_repetition_is_continued() -> None:
-    drafter = Drafter(8)
+    drafter = PromptLookup(8)
     assert drafter.propose([1, 2, 3, 4, 9, 1, 2, 3]) == (4, 9, 1)
     assert drafter.propose([1, 2, 3, 4, 9, 1, 2, 3, 5]) == ()
 
 
 def test_guesses_grow_shrink_and_rest() -> None:
-    drafter = Drafter(8)
+    drafter = PromptLookup(8)
     text = list(range(10)) * 6
     assert len(drafter.propose(text)) == 3
     drafter.learn(3, 3)
@@ -29,27 +29,27 @@ def test_guesses_grow_shrink_and_rest() -> None:
 
 
 def test_guesses_that_do_not_pay_rest_for_a_while() -> None:
-    drafter = Drafter(8)
+    drafter = PromptLookup(8)
     text = list(range(10)) * 6
     for _ in range(4):
         drafter.learn(2, 0)
-    assert drafter.propose(text, price=0.1)
-    assert [len(drafter.propose(text, price=0.5)) for _ in range(18)] == [0] * 17 + [1]
+    assert drafter.propose(text, Quote(0.1))
+    assert [len(drafter.propose(text, Quote(0.5))) for _ in range(18)] == [0] * 17 + [1]
 
 
 def test_the_price_of_a_row_is_measured() -> None:
     price = Price()
-    assert price.of(1) == 0
+    assert price.of(1) == Quote()
     for _ in range(50):
         price.learn(1, 0, 0.010)
         price.learn(1, 4, 0.018)
         price.learn(8, 0, 0.030)
-    assert abs(price.of(1) - 0.2) < 0.01
-    assert abs(price.of(8) - 0.53) < 0.01
+    assert abs(price.of(1).row - 0.2) < 0.01
+    assert abs(price.of(8).row - 0.53) < 0.01
 
 
 def test_a_shifted_text_makes_a_new_table() -> None:
-    drafter = Drafter(8)
+    drafter = PromptLookup(8)
     drafter.propose([1, 2, 3, 4, 5, 6, 7, 8])
     assert drafter.propose([1, 2, 7, 8, 5, 7, 8]) == (5, 7)
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from corral import Busy, CorralError, StoredModel, Unsupported
 from corral.kernel import Kernel
@@ -196,3 +198,14 @@ async def test_a_load_that_never_ends_is_given_up(make_kernel: Any) -> None:
     doubles.engine.may_load.set()
     async with kernel.pool.lease(model):
         assert len(kernel.pool.loaded()) == 1
+
+
+async def test_a_models_draft_is_told_to_the_engine_and_part_of_what_is_loaded(
+    kernel: Kernel, doubles: Doubles
+) -> None:
+    model = await add(kernel, "m")
+    drafted = replace(model, drafts=(Path("draft.gguf"),))
+    async with kernel.pool.lease(model), kernel.pool.lease(drafted):
+        assert [settings.draft for settings in doubles.engine.settings] == ["", "draft.gguf"]
+    await kernel.pool.unload(drafted)
+    assert [loaded.model.drafts for loaded in kernel.pool.loaded()] == [()]

@@ -105,8 +105,8 @@ class Kernel:
 
         self.plugins.require()
         async with AsyncExitStack() as stack:
-            self.pipeline = Pipeline(self)
-            self.pool = await stack.enter_async_context(ModelPool(self))
+            self.pipeline, self.pool = Pipeline(self), ModelPool(self)
+            stack.push_async_callback(self.pool.close)
             for _, lifespan in self.plugins.offers_of("corral_lifespan", kernel=self):
                 await stack.enter_async_context(lifespan)
             yield self

@@ -55,6 +55,7 @@ class Job(Value, frozen=True):
     must_answer: bool = False
     adapters: tuple[AdapterSpec, ...] = ()
     cache_key: str = ""
+    client: str = ""  # whose tokens these are: clients that must wait are served fairly
 
 
 class ScoredToken(Value, frozen=True):

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 
 class Ledger:
-    """Tokens evaluated for each client that has requests here.  A client is a `Job.cache_key`."""
+    """Tokens evaluated for each client that has requests here.  A client is a `Job.client`."""
 
     def __init__(self) -> None:
         self._served: dict[str, int] = {}

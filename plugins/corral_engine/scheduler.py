@@ -74,7 +74,7 @@ class Scheduler:
 
     def submit(self, sequence: Sequence) -> None:
         self.waiting.append(sequence)
-        self._ledger.arrive(sequence.job.cache_key)
+        self._ledger.arrive(sequence.job.client)
 
     @property
     def n_used_tokens(self) -> int:
@@ -137,13 +137,13 @@ class Scheduler:
 
     def _somebody_left(self) -> None:
         self._no_room = False
-        self._ledger.keep(sequence.job.cache_key for sequence in (*self.active, *self.waiting))
+        self._ledger.keep(sequence.job.client for sequence in (*self.active, *self.waiting))
 
     def _next(self) -> Sequence:
         """Who gets the next slot: one that gave way before, else the oldest of the client served least."""
 
         def claim(sequence: Sequence) -> tuple[bool, int]:
-            return not sequence.started_ns, self._ledger.served(sequence.job.cache_key)
+            return not sequence.started_ns, self._ledger.served(sequence.job.client)
 
         return min(self.waiting, key=claim)
 
@@ -182,7 +182,7 @@ class Scheduler:
         quote = self._price.of(len(decoding)) if decoding else FREE
         plans = [plan for sequence in decoding if (plan := self._plan_decode(sequence, quote))]
         prefilling = [sequence for sequence in ready if not sequence.is_decoding and sequence.cache is not None]
-        shares = share_between([(s.job.cache_key, s.n_pending) for s in prefilling], self._chunk(bool(plans)))
+        shares = share_between([(s.job.client, s.n_pending) for s in prefilling], self._chunk(bool(plans)))
         for sequence, share in zip(prefilling, shares, strict=True):
             if share and (plan := self._plan_prefill(sequence, share)):
                 plans.append(plan)
@@ -240,7 +240,7 @@ class Scheduler:
     def _execute(self, plans: list[Plan]) -> Float32:
         feeds = []
         for plan in plans:
-            self._ledger.charge(plan.sequence.job.cache_key, len(plan.tokens))
+            self._ledger.charge(plan.sequence.job.client, len(plan.tokens))
             cache = plan.sequence.cache
             pages = cache.pages if cache is not None else []
             feeds.append(Feed(plan.tokens, plan.sequence.n_done, pages, plan.n_outputs, plan.sequence.adapters))

@@ -28,6 +28,7 @@ from corral.pool import Resident
 from corral_generation.catalog import Catalog
 from corral_generation.prepare import prepare
 from corral_generation.prompt import render
+from corral_http.clients import CLIENT
 
 REPEAT_LIMIT = 30  # the same token this often in a row ends a generation, as in the reference
 
@@ -35,8 +36,9 @@ REPEAT_LIMIT = 30  # the same token this often in a row ends a generation, as in
 class PromptGeneration:
     """Generation by rendering a prompt and running it."""
 
-    def __init__(self, kernel: Kernel) -> None:
-        self.kernel = kernel
+    def __init__(self, kernel: Kernel, *, isolate_clients: bool) -> None:
+        """`isolate_clients`: clients share no cached prefix, so that none can tell what another has asked."""
+        self.kernel, self.isolate_clients = kernel, isolate_clients
         self.describe = Catalog(kernel).describe
 
     def prepare(self, request: ChatRequest, what: Description) -> tuple[ChatRequest, Description]:
@@ -54,6 +56,8 @@ class PromptGeneration:
         parser = None if request.raw else what.template.parser(frame, rendered.text)
         stream = tokenizer.stream(request.options.stop)
         job = _job(request, what, rendered, resident, parser)
+        if self.isolate_clients:
+            job = replace(job, cache_key=f"{job.client} {job.cache_key}")
         if request.tools:
             job = replace(job, constraint=what.template.constrain(frame, request.constraint, request.tool_choice))
         output: list[int] = []
@@ -121,6 +125,7 @@ def _job(
         must_answer=True,  # calls of tools are part of the constraint
         adapters=tuple(AdapterSpec(path=str(path)) for path in what.model.adapters),
         cache_key=request.cache_key,
+        client=CLIENT.get(),
     )
 
 

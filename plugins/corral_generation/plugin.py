@@ -15,9 +15,12 @@ class Plugin:
     """The plugin "generation"."""
 
     class Config(Settings, frozen=True):
-        """No keys."""
+        """`isolate_clients`: what was computed for one client's prompt is never used for another's."""
+
+        isolate_clients: bool = False
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self._generation: Generation | None = None
 
     @hookimpl
@@ -33,7 +36,7 @@ class Plugin:
         async def life() -> AsyncIterator[None]:
             from corral_generation.generate import PromptGeneration
 
-            self._generation = PromptGeneration(kernel)
+            self._generation = PromptGeneration(kernel, isolate_clients=self._config.isolate_clients)
             yield
             self._generation = None
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 class Plugin:
-    """Offers the middleware "slashes"; its modules are what the dialects share."""
+    """Offers the middlewares "clients" and "slashes"; its modules are what the dialects share."""
 
     class Config(Settings, frozen=True):
         """No keys."""
@@ -20,8 +20,15 @@ class Plugin:
 
     @hookimpl(trylast=True)
     def corral_middlewares(self) -> Iterable[Middleware]:
-        """Last of all, so that a path is corrected only for who may ask."""
+        """Last of all, for who may ask."""
+        yield Middleware(name="clients", wrap=self.known)
         yield Middleware(name="slashes", wrap=self.without_last_slash)
+
+    async def known(self, request: "web.Request", handler: Handler) -> "web.StreamResponse":
+        """See `clients.named`."""
+        from corral_http.clients import named
+
+        return await named(request, handler)
 
     async def without_last_slash(self, request: "web.Request", handler: Handler) -> "web.StreamResponse":
         """See `slashes.redirect`."""

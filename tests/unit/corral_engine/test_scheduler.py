@@ -209,7 +209,7 @@ def test_a_client_with_many_requests_does_not_keep_others_waiting(bench: MakeBen
             ended.append(self.client)
 
     def ask(client: str, first: int) -> None:
-        job = Job(token_ids=(first, 4), options=GREEDY, max_tokens=6, cache_key=client)
+        job = Job(token_ids=(first, 4), options=GREEDY, max_tokens=6, client=client)
         made.submit(job, Noting(client))
 
     for first in range(3, 9):

@@ -1,7 +1,7 @@
 """What a plugin may supply: one small protocol a kind.  A provider has `.name`, is free to make and opens nothing."""
 
 import argparse
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -137,7 +137,7 @@ class Tokenizer(Protocol):
     """Text to token ids and back.
 
     `add_special` adds BOS and EOS as the model wants; `parse_special` reads the text of control tokens as the tokens;
-    `special` shows them.
+    `special` shows them, or those that have one of the texts.
     """
 
     @property
@@ -153,7 +153,7 @@ class Tokenizer(Protocol):
     def encode(self, text: str, *, add_special: bool = False, parse_special: bool = True) -> list[int]: ...
     def decode(self, token_ids: Sequence[int], *, special: bool = False) -> str: ...
     def token_bytes(self, token_id: int, *, special: bool = True) -> bytes: ...
-    def stream(self, stop: Sequence[str] = (), *, special: bool = False) -> Detokenizer: ...
+    def stream(self, stop: Sequence[str] = (), *, special: bool | Collection[str] = False) -> Detokenizer: ...
 
 
 class TokenizerKind(Protocol):
@@ -184,13 +184,15 @@ class OutputParser(Protocol):
     """Splits generated text into content, thinking and tool calls.  Nothing pushed is ever lost.
 
     `answer_after` is the text that ends thinking, where a constrained answer begins; "" when it begins at once.
-    `thinking_opens` is the text that must come first for there to be thinking; "" when the prompt has begun it.
+    `thinking_opens` must come first for there to be thinking, "" when the prompt has begun it; `thinking_span`: what
+    opens it, ends it, may be written to end it.  `tags`: control tokens whose text it reads, unlike that of others.
     """
 
-    @property
-    def answer_after(self) -> str: ...
-    @property
-    def thinking_opens(self) -> str: ...
+    answer_after: str
+    thinking_opens: str
+    thinking_span: tuple[str, str, str] | None
+    tags: tuple[str, ...]
+
     def push(self, text: str) -> Iterable[types.Piece]: ...
     def finish(self) -> Iterable[types.Piece]: ...
 

@@ -52,6 +52,7 @@ class Job(Value, frozen=True):
     constraint: types.Constraint | None = None
     constraint_after: str = ""
     thinking_opens: str = ""
+    thinking_limit: tuple[str, str, str, int] | None = None  # opens, ends, is written to end it, after so many tokens
     must_answer: bool = False
     adapters: tuple[AdapterSpec, ...] = ()
     cache_key: str = ""

@@ -217,6 +217,7 @@ class ChatRequest(Value, frozen=True):
     tool_choice: str = "auto"  # "auto", "required", or the name of the one tool that must be called
     max_tool_calls: int = 0  # the answer ends after so many; 0 means no bound
     think: Think | None = None
+    thinking_tokens: int = -1  # thinking is ended after so many; negative: when the model ends it
     constraint: Constraint | None = None
     overrides: JSONObject = {}
     options: Options = Options()

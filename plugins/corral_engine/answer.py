@@ -1,12 +1,15 @@
 """Where in what a model generates its constraint is in force: on the answer, not on the thinking before it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 
 import numpy as np
 
-from corral_engine.constraints import ConstraintState, TokenTexts
+from corral import Job
+from corral_engine.constraints import ConstraintCompiler, ConstraintState, TokenTexts, compiler_for
 from corral_engine.program import Float32
+from corral_engine.thinking import ThinkingLimit
+from corral_engine.vocabulary import Vocabulary
 
 _MAX_BLANKS = 4  # tokens of white space before thinking, or between it and the answer
 
@@ -18,12 +21,34 @@ class _Part(Enum):
     ANSWER = auto()
 
 
+class Free:
+    """A constraint that allows everything: thinking has a limit, and the answer none."""
+
+    may_end, is_finished = True, False
+
+    def allows(self, token_id: int) -> bool:
+        return True
+
+    def count_valid(self, token_ids: Sequence[int]) -> int:
+        return len(token_ids)
+
+    def mask(self, logits: Float32) -> None:
+        """Nothing is refused."""
+
+    def accept(self, token_id: int) -> None:
+        """Nothing is remembered."""
+
+    def forced_tokens(self) -> Sequence[int]:
+        return ()
+
+
 class ActiveConstraint:
     """The constraint of one sequence.
 
     With `begins_after` (what ends thinking) it is in force behind that text.  Thinking has begun, unless
     `thinking_opens` says what would begin it: then the model may do so or answer at once.  `must_answer`: it may not
-    end while it thinks.  `eog_ids` are tokens that end the generation besides those of the vocabulary.
+    end while it thinks.  `eog_ids` are tokens that end the generation besides those of the vocabulary.  `limit` ends
+    thinking that takes too long.
     """
 
     def __init__(
@@ -35,8 +60,9 @@ class ActiveConstraint:
         thinking_opens: str = "",
         must_answer: bool = False,
         eog_ids: Sequence[int] = (),
+        limit: ThinkingLimit | None = None,
     ) -> None:
-        self.state, self.texts = state, texts
+        self.state, self.texts, self._limit = state, texts, limit
         self._ends = texts.eog_ids.union(eog_ids)
         self._opening, self._closing = thinking_opens.strip().encode(), begins_after.encode()
         self._must_answer = must_answer
@@ -63,6 +89,8 @@ class ActiveConstraint:
 
     def count_valid(self, token_ids: Sequence[int]) -> int:
         """How many of the guessed tokens are worth evaluating."""
+        left = self._limit.n_left if self._limit is not None else None
+        token_ids = token_ids[:left]
         return self.state.count_valid(token_ids) if self._part is _Part.ANSWER else len(token_ids)
 
     def masked(self, logits: Float32) -> Float32:
@@ -86,6 +114,8 @@ class ActiveConstraint:
         return copy
 
     def accept(self, token_id: int) -> None:
+        if self._limit is not None:
+            self._limit.accept(token_id)
         match self._part:
             case _Part.BEGINNING if self._may_open(token_id):
                 self._begin(self.texts.spelling(token_id))
@@ -99,6 +129,8 @@ class ActiveConstraint:
 
     def forced_tokens(self) -> Sequence[int]:
         """See `ConstraintState`."""
+        if self._limit is not None and (closing := self._limit.forced_tokens()):
+            return closing
         return self.state.forced_tokens() if self._part is _Part.ANSWER else ()
 
     def _fits(self, token_id: int) -> bool:
@@ -157,3 +189,19 @@ class ActiveConstraint:
             self._part, self._n_blanks = _Part.GAP, 0
         keep = len(self._closing) - 1
         self._seen = self._seen[-keep:] if keep else b""
+
+
+def constraint_of(job: Job, compilers: Iterable[ConstraintCompiler], vocabulary: Vocabulary) -> ActiveConstraint | None:
+    """What a job's answer is held to; None when it is free.  May compile a grammar.  Raises BadRequest, Unsupported."""
+    limit = ThinkingLimit(job.thinking_limit, vocabulary) if job.thinking_limit is not None else None
+    if job.constraint is None:
+        return ActiveConstraint(Free(), "", vocabulary, limit=limit) if limit is not None else None
+    return ActiveConstraint(
+        compiler_for(job.constraint, compilers).compile(job.constraint, vocabulary),
+        job.constraint_after,
+        vocabulary,
+        thinking_opens=job.thinking_opens,
+        must_answer=job.must_answer,
+        eog_ids=job.eog_ids,
+        limit=limit,
+    )

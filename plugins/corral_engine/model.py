@@ -4,9 +4,9 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 from corral import BadRequest, ContextOverflow, EmbedJob, Job, Unsupported
-from corral_engine.answer import ActiveConstraint
+from corral_engine.answer import constraint_of
 from corral_engine.architecture import Architecture
-from corral_engine.constraints import ConstraintCompiler, compiler_for
+from corral_engine.constraints import ConstraintCompiler
 from corral_engine.draft import DEFAULT_LENGTH, LONGEST, DraftModel, ModelDrafter
 from corral_engine.embedding import Embedder
 from corral_engine.hyperparameters import Hyperparameters
@@ -63,7 +63,7 @@ class Model:
             n_ctx,
             drafter=self._drafter(job),
             adapters=self.adapters.load(job.adapters),
-            constraint=self._constraint(job),
+            constraint=constraint_of(job, self.compilers, self.vocabulary),
             may_shift=job.shift and self.architecture.shiftable,
             loop_tokens=self.loop_tokens,
         )
@@ -92,19 +92,6 @@ class Model:
             length = min(asked, LONGEST) if asked > 0 else DEFAULT_LENGTH
             drafters.append(ModelDrafter(self.draft, length, job.cache_key))
         return FirstOf(drafters) if len(drafters) > 1 else next(iter(drafters), None)
-
-    def _constraint(self, job: Job) -> ActiveConstraint | None:
-        if job.constraint is None:
-            return None
-        state = compiler_for(job.constraint, self.compilers).compile(job.constraint, self.vocabulary)
-        return ActiveConstraint(
-            state,
-            job.constraint_after,
-            self.vocabulary,
-            thinking_opens=job.thinking_opens,
-            must_answer=job.must_answer,
-            eog_ids=job.eog_ids,
-        )
 
     def check_embed(self, job: EmbedJob) -> AdapterSet:
         """Check the inputs and read the adapters.  Raises BadRequest, ContextOverflow, Unsupported."""

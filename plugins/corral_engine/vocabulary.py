@@ -72,6 +72,20 @@ class Vocabulary:
     def _canonical(self) -> CanonicalText | None:
         return CanonicalText(self._kind.build(self.vocab), self.token_bytes) if self._kind is not None else None
 
+    @cached_property
+    def _tags(self) -> dict[str, int]:
+        """Tokens that are no text of a language, by what they are called."""
+        kinds = enumerate(self.vocab.token_types)
+        marked = (token_id for token_id, kind in kinds if kind in (_CONTROL, _USER_DEFINED))
+        return {name: token_id for token_id in marked if (name := self.vocab.tokens[token_id])}
+
+    def encode_tags(self, text: str) -> list[int]:
+        """As `encode`, and where the text of a control token stands, that token."""
+        names = sorted((name for name in self._tags if name in text), key=len, reverse=True)
+        parts = re.split(f"({'|'.join(map(re.escape, names))})", text) if names else [text]
+        known = ([self._tags[part]] if part in self._tags else self.encode(part) for part in parts if part)
+        return [token_id for part in known for token_id in part]
+
     def encode(self, text: str) -> Sequence[int]:
         """The tokens its own tokenizer would write `text` with; () when that is not known."""
         return self._canonical.encode(text) if self._canonical is not None else ()

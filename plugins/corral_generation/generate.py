@@ -54,7 +54,7 @@ class PromptGeneration:
         tokenizer, runner = resident.tokenizer, resident.required_runner
         rendered, frame = await asyncio.to_thread(render, request, what, tokenizer)
         parser = None if request.raw else what.template.parser(frame, rendered.text)
-        stream = tokenizer.stream(request.options.stop)
+        stream = tokenizer.stream(request.options.stop, special=parser.tags if parser else False)
         job = _job(request, what, rendered, resident, parser)
         if self.isolate_clients:
             job = replace(job, cache_key=f"{job.client} {job.cache_key}")
@@ -108,6 +108,7 @@ def _job(
 ) -> Job:
     options, tokenizer = request.options, resident.tokenizer
     bound = 10 * options.num_ctx  # even "until the end" ends, as in the reference
+    span = parser.thinking_span if parser and request.thinking_tokens >= 0 else None
     waits = request.prompt is None or (parser is not None and not parser.thinking_opens)  # else constrained at once
     return Job(
         token_ids=rendered.token_ids,
@@ -122,6 +123,7 @@ def _job(
         constraint=request.constraint,
         constraint_after=parser.answer_after if parser and waits else "",
         thinking_opens=parser.thinking_opens if parser and waits else "",
+        thinking_limit=(*span, request.thinking_tokens) if span else None,
         must_answer=True,  # calls of tools are part of the constraint
         adapters=tuple(AdapterSpec(path=str(path)) for path in what.model.adapters),
         cache_key=request.cache_key,

@@ -70,6 +70,7 @@ class AskBody(Body, frozen=True):
     options: JSONObject = {}
     keep_alive: JSON = None
     think: JSON = None
+    thinking_budget: int | None = None  # an extension: tokens of thinking at most
     stream: bool = True
     truncate: bool = True
     shift: bool = True

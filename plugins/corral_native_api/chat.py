@@ -33,6 +33,7 @@ def asked(body: ChatBody | RenderBody, messages: tuple[Message, ...]) -> ChatReq
         messages=messages,
         tools=fields.tools(body.tools),
         think=fields.think(body.think),
+        thinking_tokens=-1 if body.thinking_budget is None else body.thinking_budget,
         constraint=fields.constraint(body.format),
         overrides=fields.options(body.options),
         keep_alive_s=fields.keep_alive(body.keep_alive),

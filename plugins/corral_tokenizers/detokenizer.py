@@ -2,7 +2,7 @@
 
 import codecs
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from corral_tokenizers.pieces import Pieces
 
@@ -45,9 +45,10 @@ class Matcher:
 class StreamDetokenizer:
     """The `Detokenizer` of every kind of vocabulary here."""
 
-    def __init__(self, pieces: Pieces, stop: Sequence[str], *, special: bool) -> None:
+    def __init__(self, pieces: Pieces, stop: Sequence[str], *, special: bool | Collection[str]) -> None:
         self._pieces = pieces
-        self._special = special
+        self._special = special is True
+        self._shown = frozenset(() if isinstance(special, bool) else special)  # texts of control tokens
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
         self._matchers = [Matcher(word) for word in dict.fromkeys(stop) if word]
         self._words = frozenset(matcher.word for matcher in self._matchers)
@@ -62,12 +63,13 @@ class StreamDetokenizer:
         """The text that is certain after this token."""
         if self._stopped_by is not None:
             return ""
-        control = self._pieces.control_text(token_id) if self._words else ""
+        control = self._pieces.control_text(token_id) if self._words or self._shown else ""
         if control in self._words:  # a stop string may be a token that is not shown
             text = self._add(self._decode(b"", final=True)) + self._release()
             self._stopped_by = self._stopped_by or control
             return text
-        return self._add(self._decode(self._pieces.piece(token_id, special=self._special)))
+        special = self._special or (bool(control) and control in self._shown)
+        return self._add(self._decode(self._pieces.piece(token_id, special=special)))
 
     def flush(self) -> str:
         """All that was held back; an incomplete character becomes U+FFFD."""

@@ -1,7 +1,7 @@
 """A Hugging Face tokenizer.json, run by the library it was made for."""
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 
@@ -77,7 +77,7 @@ class JsonTokenizer:
     def token_bytes(self, token_id: int, *, special: bool = True) -> bytes:
         return self._pieces.piece(token_id, special=special)
 
-    def stream(self, stop: Sequence[str] = (), *, special: bool = False) -> StreamDetokenizer:
+    def stream(self, stop: Sequence[str] = (), *, special: bool | Collection[str] = False) -> StreamDetokenizer:
         return StreamDetokenizer(self._pieces, stop, special=special)
 
 

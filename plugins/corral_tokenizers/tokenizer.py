@@ -1,7 +1,7 @@
 """The `Tokenizer` of a vocabulary: special tokens split out, the rest segmented, pieces put together again."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 from corral_tokenizers.detokenizer import StreamDetokenizer, decode_bytes
@@ -103,7 +103,7 @@ class VocabTokenizer:
     def token_bytes(self, token_id: int, *, special: bool = True) -> bytes:
         return self._pieces.piece(token_id, special=special)
 
-    def stream(self, stop: Sequence[str] = (), *, special: bool = False) -> StreamDetokenizer:
+    def stream(self, stop: Sequence[str] = (), *, special: bool | Collection[str] = False) -> StreamDetokenizer:
         return StreamDetokenizer(self._pieces, stop, special=special)
 
     def detokenize(self, token_ids: Sequence[int], *, remove_special: bool = False, special: bool = False) -> str:

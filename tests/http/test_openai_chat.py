@@ -360,3 +360,14 @@ async def test_tools_that_are_no_functions(openai):
     assert (status, error["param"], error["code"]) == (400, "tools[0].type", "unsupported_parameter")
     status, error = await openai.error("chat/completions", {**body, "tools": [TOOL, {"type": "function"}]})
     assert (status, error["param"]) == (400, "tools[1].function.name")
+
+
+async def test_how_long_to_think(openai, api, doubles):
+    jobs = []
+    doubles.engine.reply = lambda job: jobs.append(job) or b"<think>hm</think>Yes."
+    await openai.add("t", "thinking")
+    asked = [{"role": "user", "content": "Hi"}]
+    await openai.ok("chat/completions", {"model": "t", "messages": asked, "thinking_budget": 0})
+    await api.client.post("/api/chat", json={"model": "t", "messages": asked, "thinking_budget": 7, "stream": False})
+    await api.client.post("/api/generate", json={"model": "t", "prompt": "Hi", "thinking_budget": 9, "stream": False})
+    assert [job.thinking_limit[-1] for job in jobs] == [0, 7, 9]

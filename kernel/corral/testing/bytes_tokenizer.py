@@ -1,7 +1,7 @@
 """A tokenizer with one token a byte, for tests: ids 0–255 are the bytes, then BOS and end of generation."""
 
 import codecs
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from corral import BadRequest, Vocab
 
@@ -54,7 +54,7 @@ class BytesTokenizer:
             raise BadRequest(f"token id {token_id} is not in the vocabulary of {self.vocab_size} tokens")
         return SPECIAL[token_id].encode() if special else b""
 
-    def stream(self, stop: Sequence[str] = (), *, special: bool = False) -> "BytesDetokenizer":
+    def stream(self, stop: Sequence[str] = (), *, special: bool | Collection[str] = False) -> "BytesDetokenizer":
         """A detokenizer that ends at the first of `stop`."""
         return BytesDetokenizer(self, stop, special=special)
 
@@ -62,8 +62,9 @@ class BytesTokenizer:
 class BytesDetokenizer:
     """Whole characters only; holds back what may become a stop string."""
 
-    def __init__(self, tokenizer: BytesTokenizer, stop: Sequence[str], *, special: bool) -> None:
-        self.tokenizer, self.stop, self.special = tokenizer, [text for text in stop if text], special
+    def __init__(self, tokenizer: BytesTokenizer, stop: Sequence[str], *, special: bool | Collection[str]) -> None:
+        self.tokenizer, self.stop = tokenizer, [text for text in stop if text]
+        self.shown = special if not isinstance(special, bool) else SPECIAL.values() if special else ()
         self.stopped_by: str | None = None
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
@@ -72,7 +73,8 @@ class BytesDetokenizer:
         """The text that is certain after this token."""
         if self.stopped_by is not None:
             return ""
-        text = self._held + self._decoder.decode(self.tokenizer.token_bytes(token_id, special=self.special))
+        special = SPECIAL.get(token_id) in self.shown
+        text = self._held + self._decoder.decode(self.tokenizer.token_bytes(token_id, special=special))
         hits = [(at, stop) for stop in self.stop if (at := text.find(stop)) >= 0]
         if hits:
             at, self.stopped_by = min(hits)

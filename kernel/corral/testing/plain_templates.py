@@ -69,15 +69,17 @@ class PlainParser:
 
     def __init__(self, *, thinking: bool, tools: set[str]) -> None:
         self.thinking_opens = "<think>" if thinking else ""
-        self.tags = [*([("<think>", "</think>")] if thinking else []), *([("<call>", "</call>")] if tools else [])]
+        self.pairs = [*([("<think>", "</think>")] if thinking else []), *([("<call>", "</call>")] if tools else [])]
+        self.tags = tuple(tag for pair in self.pairs for tag in pair)
         self.held = ""
         self.answer_after = "</think>" if thinking else ""
+        self.thinking_span: tuple[str, str, str] | None = ("<think>", "</think>", "</think>") if thinking else None
 
     def push(self, text: str) -> Iterable[Piece]:
         """Pieces that are certain."""
         self.held += text
         while self.held:
-            begun = [tag for tag in self.tags if self.held.startswith(tag[0])]
+            begun = [tag for tag in self.pairs if self.held.startswith(tag[0])]
             if begun:
                 opening, closing = begun[0]
                 end = self.held.find(closing)
@@ -85,7 +87,7 @@ class PlainParser:
                     return
                 inside, self.held = self.held[len(opening) : end], self.held[end + len(closing) :]
                 yield _inside(opening, inside)
-            elif any(tag[0].startswith(self.held) for tag in self.tags):
+            elif any(tag[0].startswith(self.held) for tag in self.pairs):
                 return
             else:
                 yield Piece(text=self.held[0])

@@ -64,10 +64,13 @@ class Channels:
         ends: Sequence[str],
         content_header: str,
         prompt: str,
+        thinking_span: tuple[str, str, str],
     ) -> None:
-        """`content_header` ends in the header of the messages that are content."""
+        """`content_header` ends in the header of the messages that are content; `thinking_span`: see `OutputParser`."""
         self.answer_after = content_header + MESSAGE
         self.thinking_opens = ""  # every message has a header, and only that of content is followed by the answer
+        self.thinking_span: tuple[str, str, str] | None = thinking_span
+        self.tags: tuple[str, ...] = (*ends, MESSAGE, "<|start|>", "<|channel|>", "<|constrain|>")
         self._tools = {identifier(tool.name): tool for tool in tools}
         self._named = {tool.name for tool in tools}
         self._kind_of, self._ends = kind_of, tuple(ends)
@@ -80,6 +83,7 @@ class Channels:
         if MESSAGE in tail and not any(end in tail for end in self._ends):
             self._kind = kind_of(tail.split(MESSAGE)[0])  # the prompt has begun the message: a prefill
             self.answer_after = "" if self._kind.name == "content" else self.answer_after
+            self.thinking_span = ("", *thinking_span[1:]) if self._kind.name == "thinking" else thinking_span
 
     def push(self, text: str) -> Iterable[Piece]:
         """Thinking and content at once, a call when its message ends."""
@@ -172,10 +176,16 @@ def unread(header: str) -> str:
 
 
 def harmony(tools: Sequence[Tool], prompt: str) -> Channels:
-    """The parser of gpt-oss.  Format: https://cookbook.openai.com/articles/openai-harmony."""
-    return Channels(tools, harmony_kind, _HARMONY_ENDS, "<|channel|>final", prompt)
+    """The parser of gpt-oss.  Format: https://cookbook.openai.com/articles/openai-harmony.
+
+    Thinking that is ended for it goes on in the channel of calls, where there are tools: it may call, or speak.
+    """
+    after = f"<|end|><|start|>assistant<|channel|>{'commentary' if tools else f'final{MESSAGE}'}"
+    span = f"<|channel|>analysis{MESSAGE}", "<|end|>", after
+    return Channels(tools, harmony_kind, _HARMONY_ENDS, "<|channel|>final", prompt, span)
 
 
 def glimmer(tools: Sequence[Tool], prompt: str) -> Channels:
     """The parser of Glimmer."""
-    return Channels(tools, glimmer_kind, _GLIMMER_ENDS, " to=user", prompt)
+    span = f" to=self{MESSAGE}", "<|eom|>", f"<|eom|><|start|>assistant to=user{MESSAGE}"
+    return Channels(tools, glimmer_kind, _GLIMMER_ENDS, " to=user", prompt, span)

@@ -48,6 +48,8 @@ class PlainText:
     """The parser of answers in which nothing is to be found."""
 
     answer_after = thinking_opens = ""
+    thinking_span: tuple[str, str, str] | None = None
+    tags: tuple[str, ...] = ()
 
     def push(self, text: str) -> Iterable[Piece]:
         """All text is content."""
@@ -65,6 +67,8 @@ class ThinkingFirst:
         self._splitter, self._content = splitter, content
         self.answer_after = splitter.closing
         self.thinking_opens = "" if splitter.inside else splitter.opening
+        self.thinking_span: tuple[str, str, str] | None = self.thinking_opens, splitter.closing, _ended(splitter.closing)
+        self.tags = (splitter.opening.strip(), splitter.closing, *content.tags)
 
     def push(self, text: str) -> Iterable[Piece]:
         """What is certain after `text`."""
@@ -77,6 +81,11 @@ class ThinkingFirst:
 
     def _read(self, segment: Segment) -> Iterable[Piece]:
         return [Piece(thinking=segment.text)] if segment.is_thinking else self._content.push(segment.text)
+
+
+def _ended(closing: str) -> str:
+    """What ends thinking in the middle of a sentence: the tag, on lines of its own where such tags stand so."""
+    return f"\n{closing}\n\n" if closing.startswith(("</", "[/")) else closing
 
 
 def parser_for(style: Style, conversation: Conversation, prompt: str) -> OutputParser:

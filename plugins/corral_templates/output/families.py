@@ -18,6 +18,8 @@ from corral_templates.output.sections import Reader, SectionCalls
 
 _COHERE_MARKERS = ("<|START_TEXT|>", "<|END_TEXT|>", "<|START_RESPONSE|>", "<|END_RESPONSE|>")
 _TOOL_CALL = {"<tool_call>": "</tool_call>"}
+_DEEPSEEK_TAGS = ("<｜tool▁call▁begin｜>", "<｜tool▁sep｜>", "<｜tool▁call▁end｜>")
+_ARGUMENT_TAGS = ("<arg_key>", "</arg_key>", "<arg_value>", "</arg_value>")
 
 
 def _has(*marks: str) -> Callable[[str], bool]:
@@ -30,9 +32,11 @@ def _has_any(*marks: str) -> Callable[[str], bool]:
     return lambda text: any(mark in text for mark in marks)
 
 
-def _sections(ends: Mapping[str, str], read: Reader, markers: Sequence[str] = ()) -> Callable[[Answer], OutputParser]:
+def _sections(
+    ends: Mapping[str, str], read: Reader, markers: Sequence[str] = (), inner: Sequence[str] = ()
+) -> Callable[[Answer], OutputParser]:
     """Makes parsers of one notation between start and end tags."""
-    return lambda answer: SectionCalls(ends, read, answer.tools, markers)
+    return lambda answer: SectionCalls(ends, read, answer.tools, markers, inner)
 
 
 BUILT_IN = (
@@ -60,23 +64,25 @@ BUILT_IN = (
     OutputFamily(
         names=("gemma4", "gemma4-no-thinking"),
         implied_by=_has("<|tool_call>", "<tool_call|>"),
-        parser=_sections({"<|tool_call>": "<tool_call|>"}, BareObjects('<|"|>')),
+        parser=_sections({"<|tool_call>": "<tool_call|>"}, BareObjects('<|"|>'), inner=('<|"|>',)),
         think_tags=("<|channel>thought\n", "<channel|>"),
     ),
     OutputFamily(
         names=("functiongemma",),
         implied_by=_has("<start_function_call>"),
-        parser=_sections({"<start_function_call>": "<end_function_call>"}, BareObjects("<escape>")),
+        parser=_sections(
+            {"<start_function_call>": "<end_function_call>"}, BareObjects("<escape>"), inner=("<escape>",)
+        ),
     ),
     OutputFamily(
         names=("deepseek3", "cogito"),
         implied_by=_has("<｜tool▁calls▁begin｜>"),
-        parser=_sections({"<｜tool▁calls▁begin｜>": "<｜tool▁calls▁end｜>"}, deepseek),
+        parser=_sections({"<｜tool▁calls▁begin｜>": "<｜tool▁calls▁end｜>"}, deepseek, inner=_DEEPSEEK_TAGS),
     ),
     OutputFamily(
         names=("glm-4.7", "glm-ocr", "laguna", "poolside-v1"),
         implied_by=_has("<arg_key>"),
-        parser=_sections(_TOOL_CALL, argument_pairs),
+        parser=_sections(_TOOL_CALL, argument_pairs, inner=_ARGUMENT_TAGS),
     ),
     OutputFamily(
         names=("seed-oss",),

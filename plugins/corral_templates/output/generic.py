@@ -16,9 +16,11 @@ class GenericCalls:
     """The parser of templates whose calls are JSON.  Text that turns out not to be a call arrives as content."""
 
     answer_after = thinking_opens = ""
+    thinking_span: tuple[str, str, str] | None = None
 
     def __init__(self, tag: str, tools: Sequence[Tool]) -> None:
-        self.tag = tag
+        self.tag = "[TOOL_CALLS]" if tag.startswith("[TOOL_CALLS]") else tag  # a blank and a bracket may be missing
+        self.tags: tuple[str, ...] = (self.tag, f"</{self.tag[1:]}", "[ARGS]", "[CALL_ID]")
         self.names = sorted((tool.name for tool in tools if tool.name), key=len, reverse=True)
         self._buffer = ""  # from the tag on, less what became calls
         self._in_calls = False

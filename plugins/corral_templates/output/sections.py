@@ -21,16 +21,24 @@ Reader = Callable[[str, Mapping[str, Tool]], Sequence[Call] | None]  # a section
 class SectionCalls:
     """Content outside sections, calls inside.  A section that cannot be read, or calls what no tool is, is content.
 
-    `ends` maps each start tag to its end tag; `markers` are tags that mean nothing and are dropped.
+    `ends` maps each start tag to its end tag; `markers` are tags that mean nothing and are dropped;
+    `inner` are those that stand within a section.
     """
 
     answer_after = thinking_opens = ""
+    thinking_span: tuple[str, str, str] | None = None
 
     def __init__(
-        self, ends: Mapping[str, str], read: Reader, tools: Sequence[Tool], markers: Sequence[str] = ()
+        self,
+        ends: Mapping[str, str],
+        read: Reader,
+        tools: Sequence[Tool],
+        markers: Sequence[str] = (),
+        inner: Sequence[str] = (),
     ) -> None:
         self._ends, self._read, self._markers = ends, read, markers
         self._tags = (*ends, *markers)
+        self.tags: tuple[str, ...] = (*self._tags, *ends.values(), *inner)
         self._tools = {tool.name: tool for tool in tools}
         self._held = ""
         self._section: Until | None = None

@@ -321,6 +321,15 @@ async def test_row_19_thinking(messages, asked, fields, thinks):
     assert asked[-1].think == thinks
 
 
+async def test_how_long_to_think(messages, doubles, asked):
+    jobs = []
+    doubles.engine.reply = lambda job: jobs.append(job) or b"<think>hm</think>Yes."
+    await messages.ok(model="t", thinking={"type": "enabled", "budget_tokens": 2000})
+    await messages.ok(model="t")
+    assert [request.thinking_tokens for request in asked] == [2000, -1]
+    assert [job.thinking_limit for job in jobs] == [("<think>", "</think>", "</think>", 2000), None]
+
+
 @pytest.mark.parametrize("fields", [{"thinking": {"type": "enabled"}}, {"output_config": {"effort": "high"}}])
 async def test_row_20_thinking_that_a_model_cannot(messages, fields):
     assert (await messages.ok(**fields))["content"] == [{"type": "text", "text": "Hello!"}]

@@ -1,5 +1,7 @@
 """Streams: stop strings against a plain search, and broken characters."""
 
+from collections.abc import Sequence
+
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -11,7 +13,7 @@ TYPES = [1, 1, 1, 1, 1, 1, 1, 1, 3, 1, 1, 1, 1, 1]
 PIECES = Pieces(TOKENS, TYPES, to_bytes)
 
 
-def run(stop: list[str], ids: list[int], *, special: bool = False) -> tuple[str, str | None]:
+def run(stop: list[str], ids: list[int], *, special: bool | Sequence[str] = False) -> tuple[str, str | None]:
     stream = StreamDetokenizer(PIECES, stop, special=special)
     text = "".join(stream.push(token_id) for token_id in ids) + stream.flush()
     return text, stream.stopped_by
@@ -74,3 +76,10 @@ def test_a_character_in_four_tokens_is_shown_once_and_whole() -> None:
 def test_broken_characters_become_one_sign_a_byte(ids: list[int], text: str) -> None:
     assert run([], ids)[0] == text
     assert run(["zzz"], ids)[0] == text
+
+
+def test_some_control_tokens_may_be_shown() -> None:
+    assert run([], [0, 8, 1], special=["<end>"]) == ("a<end>b", None)
+    assert run([], [0, 8, 1], special=["<other>", "b"]) == ("ab", None)
+    assert run(["<end>"], [0, 8, 1], special=["<end>"]) == ("a", "<end>")
+    assert run(["d>b"], [0, 8, 1], special=["<end>"]) == ("a<en", "d>b")

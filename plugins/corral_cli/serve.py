@@ -52,6 +52,16 @@ class Serve:
                     raise CorralError(f"listen tcp {shown}:{port}: bind: {reason}") from err
                 log = get_logger("serve")
                 log.info("server.started", addresses=[f"{name}:{number}" for name, number in addresses])
+                warm_up(kernel)
                 await stopping.wait()
                 log.info("server.stopped")
         return 0
+
+
+def warm_up(kernel: "Kernel") -> None:
+    """While nobody waits, let the engines that can (`warm()`) import what the first model will need."""
+    import asyncio
+
+    for engine in kernel.engines.values():
+        if hasattr(engine, "warm"):
+            asyncio.get_running_loop().run_in_executor(None, engine.warm)

@@ -64,6 +64,14 @@ class CorralEngine:
     def fits(self, info: ModelInfo) -> bool:
         return info.kind == "model" and info.architecture in self.architectures()
 
+    def warm(self) -> None:
+        """Import what a model will need, so that the first one loads sooner."""
+        import corral_engine.runner
+
+        if self.config.kernels != "numpy":
+            with suppress(ImportError):  # told when a model is opened
+                import corral_engine.native.adapters  # noqa: F401
+
     async def open(self, weights: Weights, settings: RunnerSettings) -> "Runner":
         """Prepare the weights on another thread, or in another process.
 

@@ -18,7 +18,7 @@ from corral.testing.fixtures import found
 from corral_cli.client import Client
 from corral_cli.interrupt import unless_interrupted
 from corral_cli.local import connect
-from corral_cli.serve import Serve
+from corral_cli.serve import Serve, warm_up
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,16 @@ async def test_a_host_elsewhere_is_not_replaced(make: Callable[[str], Kernel], m
     with pytest.raises(CorralError, match="could not connect to corral server, run 'corral serve' to start it"):
         async with connect(make("example.com:1")):
             pass
+
+
+async def test_engines_that_can_are_warmed_up(make: Callable[[str], Kernel]) -> None:
+    kernel, warmed = make("127.0.0.1:1"), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    warm_up(kernel)  # an engine without `warm` is left alone
+    kernel.engines["scripted"].warm = lambda: loop.call_soon_threadsafe(warmed.set)  # type: ignore[attr-defined]
+    warm_up(kernel)
+    async with asyncio.timeout(20):
+        await warmed.wait()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -251,6 +251,8 @@ class Build:
             weights = self._reader.open(file)
             try:
                 quantizer.quantize(weights, path, plan.file_type, progress=tell, should_stop=should_stop)
+            except FormatError as err:
+                raise FormatError(f"{file.name}: {err.message}") from err
             finally:
                 weights.close()
 

@@ -75,9 +75,10 @@ class Modelfile(Value, frozen=True):
     @property
     def requires(self) -> str:
         """The version of the server this model needs, without a leading v.  Raises BadRequest."""
-        version = self.last("requires").removeprefix("v")
+        found = self._all("requires")
+        version = found[-1].value.removeprefix("v") if found else ""
         if version and _SEMVER.fullmatch(version) is None:
-            raise BadRequest("requires must be a valid semver (e.g. 0.14.0)")
+            raise BadRequest(f"requires must be a valid semver (e.g. 0.14.0) (line {found[-1].line}: REQUIRES)")
         return version
 
     def fields(self) -> JSONObject:

@@ -85,9 +85,9 @@ class _Machine:
         """The end of the text: an open value must be whole."""
         if self._state is _State.VALUE:
             if not self._end_value():
-                raise BadRequest(_EOF)
+                raise BadRequest(f"{_EOF} (the quotes of {self._command.upper()} in line {self._began} are not closed)")
         elif self._state not in (_State.START, _State.COMMENT):
-            raise BadRequest(_EOF)
+            raise BadRequest(f"{_EOF} (line {self._began} has no value)")
         return self._instructions
 
     def _enter(self, state: _State) -> str:
@@ -136,7 +136,7 @@ class _Machine:
     def _end_key(self, rune: str) -> bool:
         """A space ends the word before a value; spaces in front of it are passed over."""
         if not _is_space(rune):
-            raise BadRequest(f"{_EOF}: {''.join(self._buffer)}")
+            raise BadRequest(f"{_EOF}: {''.join(self._buffer)} (line {self._began} has no value)")
         if self._buffer:
             self._key = self._enter(_State.VALUE)
         return self._state is _State.VALUE

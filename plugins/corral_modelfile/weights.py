@@ -57,9 +57,11 @@ class Reader:
                 return converter
         if safetensors:
             raise Unsupported("converting safetensors needs the plugin safetensors")
-        if any(name.lower().endswith(".gguf") for name in strangers):
-            raise BadRequest("supplied file was not in GGUF format")
-        raise BadRequest("unknown type")
+        for name in strangers:
+            if name.lower().endswith(".gguf"):
+                raise BadRequest(f"supplied file was not in GGUF format: {name}")
+        names = ", ".join(sorted(strangers))[:200]
+        raise BadRequest(f"unknown type: nothing here reads {names}" if names else "unknown type")
 
     def knows(self, path: Path) -> bool:
         """Whether a loader reads this file as it is.  Raises FormatError when it cannot be read at all."""
@@ -69,7 +71,7 @@ class Reader:
         """Check a whole file, its vocabulary too, and close it again.  Blocking.  Raises FormatError, BadRequest."""
         loader = self._loader(path)
         if loader is None:
-            raise BadRequest("supplied file was not in GGUF format" if name.endswith(".gguf") else "unknown type")
+            raise BadRequest(f"supplied file was not in GGUF format: {name}")
         try:
             weights = loader.open(path)
             try:
@@ -107,7 +109,7 @@ class Reader:
         first, *others = (linked[name] for name in sorted(linked))
         loader = self._loader(first)
         if loader is None:
-            raise BadRequest("supplied file was not in GGUF format")
+            raise BadRequest(f"supplied file was not in GGUF format: {first.name}")
         for other in others:
             _require_shard(loader, other)
         weights = loader.open(first)

@@ -68,7 +68,7 @@ def choose_family(families: Sequence[Family], config: Fields) -> Family:
             return family
     if not classes:
         raise FormatError(f"{config.file}: 'architectures' is missing")
-    raise Unsupported(f"unsupported architecture {str(classes[0])[:80]!r}")
+    raise Unsupported(f"unsupported architecture {str(classes[0])[:80]!r} in {config.file}")
 
 
 def settle_config(family: Family, config: Fields) -> Fields:

@@ -18,7 +18,7 @@ class Names:
         self._family, self._n_layers = family, n_layers
         self._left_out = family.skipped + family.vision
         if n_layers > _MAX_LAYERS:
-            raise FormatError(f"{n_layers} layers are more than a model can have")
+            raise FormatError(f"config.json: {n_layers} layers are more than a model can have")
 
     def module(self, path: str) -> str:
         """`model.layers.3.self_attn.q_proj` → `blk.3.attn_q`; empty for what the architecture does not have.

@@ -153,17 +153,19 @@ def _output(
 
 def _check_complete(family: Family, outputs: Mapping[str, Output], n_layers: int) -> None:
     """Every block has the tensors of the first, and the first has all weights of the family."""
+    found = sorted({output.rows.stored.file for output in outputs.values()})
+    where = f"in {', '.join(found[:3])}{' …' if len(found) > 3 else ''}" if found else "in the checkpoint"
     if f"{EMBEDDING}.weight" not in outputs:
-        raise FormatError(f"tensor {EMBEDDING}.weight is missing: the checkpoint has no embedding")
+        raise FormatError(f"tensor {EMBEDDING}.weight is missing: there is no embedding {where}")
     of_first = [name.removeprefix("blk.0.") for name in outputs if name.startswith("blk.0.")]
     of_first += [f"{stem}.weight" for stem in family.layer.values()]
     for layer in range(n_layers):
         for part in of_first:
             if f"blk.{layer}.{part}" not in outputs:
-                raise FormatError(f"tensor blk.{layer}.{part} is missing from the checkpoint")
+                raise FormatError(f"tensor blk.{layer}.{part} is missing {where}")
     for stem in family.top.values():
         if stem != "output" and f"{stem}.weight" not in outputs:
-            raise FormatError(f"tensor {stem}.weight is missing from the checkpoint")
+            raise FormatError(f"tensor {stem}.weight is missing {where}")
 
 
 def _order(output: Output) -> tuple[int, int, str]:

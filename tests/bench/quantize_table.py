@@ -66,7 +66,7 @@ def main() -> None:
     if args.write:
         blocks, _, whole = RESULT.read_text(encoding="utf-8").partition(WHOLE)
         text = "\n".join(lines) + "\n"
-        RESULT.write_text(f"{blocks}{text}" if args.whole else f"{text}\n{WHOLE}{whole}", encoding="utf-8")
+        RESULT.write_text(f"{blocks.rstrip()}\n\n{text}" if args.whole else f"{text}\n{WHOLE}{whole}", encoding="utf-8")
 
 
 def table(program: Path, folder: Path, n_rows: int, n_columns: int, n_threads: int, only: list[str]) -> Iterator[str]:

@@ -195,8 +195,8 @@ async def test_refusals(kernel: Kernel, gguf: Gguf, tmp_path: Path, error: Fails
     assert "not found" in await error(files={"m.gguf": "sha256:" + "0" * 64})
     (tmp_path / "text.gguf").write_text("hello")
     (tmp_path / "text.txt").write_text("hello, too")
-    assert await error(files=[tmp_path / "text.gguf"]) == "supplied file was not in GGUF format"
-    assert await error(files=[tmp_path / "text.txt"]) == "unknown type"
+    assert await error(files=[tmp_path / "text.gguf"]) == "supplied file was not in GGUF format: text.gguf"
+    assert await error(files=[tmp_path / "text.txt"]) == "unknown type: nothing here reads text.txt"
     files = {"m.gguf": digest}
     assert (await error(files=files, template="{{ .Prompt")).startswith("template error: ")
     assert "DRAFT model" in await error(files=files, draft_quantize="F16")
@@ -282,6 +282,15 @@ async def test_quantizing_what_is_quantized_works_and_warns(kernel: Kernel, make
     assert kernel.find("q4").config.quantization == "Q4_0"
     await make("wide", base="q8", quantize="F16")
     assert kernel.find("wide").config.quantization == "F16"
+
+
+async def test_weights_that_cannot_be_quantized_are_named_with_their_file(gguf: Gguf, error: Fails) -> None:
+    path = gguf("m.gguf")
+    data = bytearray(path.read_bytes())
+    data[-2:] = b"\x00\x7c"  # infinity
+    path.write_bytes(data)
+    message = await error(FormatError, files=[path], quantize="q8_0")
+    assert message.startswith("m.gguf: tensor 'token_embd.weight': weight inf cannot be stored as Q8_0")
 
 
 async def test_quantizing_a_draft(kernel: Kernel, make: Make, gguf: Gguf, error: Fails) -> None:

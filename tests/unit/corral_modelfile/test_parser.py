@@ -82,17 +82,16 @@ def test_values(text: str, expected: list[tuple[str, str, str]]) -> None:
             '(line 3): message role must be one of "system", "user", or "assistant"',
         ),
         ("FROM a\nMESSAGE User hi", '(line 2): message role must be one of "system", "user", or "assistant"'),
-        ("FROM a\nPARAMETER param1\n", "unexpected EOF: param1"),
-        ("FROM a\nPARAMETER para-m 1\n", "unexpected EOF: para"),
-        ("FROM a\nMESSAGE system\n", "unexpected EOF: system"),
-        ("FROM a\nMESSAGE system", "unexpected EOF"),
-        ("FROM a\nPARAMETER x", "unexpected EOF"),
-        ("FROM", "unexpected EOF"),
-        ('FROM foo\nSYSTEM """A""\n', "unexpected EOF"),
-        ('FROM foo\nSYSTEM "\n', "unexpected EOF"),
-        ('FROM foo\nPARAMETER stop "x" # note', "unexpected EOF"),
-        ('FROM foo\nSYSTEM """', "unexpected EOF"),
-        ('FROM foo\nSYSTEM """"', "unexpected EOF"),
+        ("FROM a\nPARAMETER param1\n", "unexpected EOF: param1 (line 2 has no value)"),
+        ("FROM a\nPARAMETER para-m 1\n", "unexpected EOF: para (line 2 has no value)"),
+        ("FROM a\nMESSAGE system\n", "unexpected EOF: system (line 2 has no value)"),
+        ("FROM a\nMESSAGE system", "unexpected EOF (line 2 has no value)"),
+        ("FROM a\nPARAMETER x", "unexpected EOF (line 2 has no value)"),
+        ("FROM", "unexpected EOF (line 1 has no value)"),
+        *(
+            (f"FROM foo\n{text}", f"unexpected EOF (the quotes of {text.split()[0]} in line 2 are not closed)")
+            for text in ('SYSTEM """A""\n', 'SYSTEM "\n', 'PARAMETER stop "x" # note', 'SYSTEM """', 'SYSTEM """"')
+        ),
     ],
 )
 def test_errors(text: str, expected: str) -> None:
@@ -170,7 +169,7 @@ def test_versions(version: str) -> None:
 
 @pytest.mark.parametrize("version", ["abc", "1.2.3.4", "01.2.3", "1.2-rc", "1."])
 def test_bad_versions(version: str) -> None:
-    with pytest.raises(BadRequest, match="requires must be a valid semver"):
+    with pytest.raises(BadRequest, match=r"requires must be a valid semver \(e.g. 0.14.0\) \(line 2: REQUIRES\)"):
         _ = parse(f"FROM a\nREQUIRES {version}").requires
 
 

@@ -174,7 +174,7 @@ def changed(tmp_path: Path, name: str, file: str, **values: Any) -> Files:
         ("mistral", {"hidden_size": None}, "config.json: 'hidden_size' is missing"),
         ("mistral", {"hidden_size": "wide"}, "config.json: 'hidden_size' = 'wide': expected a whole number"),
         ("mistral", {"num_attention_heads": 0}, "config.json: 'num_attention_heads' = 0"),
-        ("mistral", {"num_hidden_layers": 3}, "tensor blk.2.attn_norm.weight is missing from the checkpoint"),
+        ("mistral", {"num_hidden_layers": 3}, "tensor blk.2.attn_norm.weight is missing in model.safetensors"),
         ("mistral", {"num_hidden_layers": 1}, "it belongs to layer 1, but there are 1 layers"),
         ("mistral", {"num_hidden_layers": 1 << 40}, "expected a whole number"),
         ("mistral", {"num_hidden_layers": 1 << 30}, "more than a model can have"),

@@ -139,7 +139,8 @@ class CorralEngine:
         tensors = map_tensors(program, weights)
         weights_bytes = sum(tensor.nbytes for tensor in tensors.values())
         types = self._cache_types(settings, causal=program.causal)
-        n_pages = self._kv_pages(program, hyper.context_length, settings, weights_bytes, types)
+        draft_bytes = Path(settings.draft).stat().st_size if Path(settings.draft).is_file() else 0
+        n_pages = self._kv_pages(program, hyper.context_length, settings, weights_bytes + draft_bytes, types)
         pooling = hyper.pooling or architecture.pooling
         head = read_head(weights, program.hidden_size) if pooling == "rank" else None
         vocabulary = Vocabulary(weights.vocab(), parts.tokenizers)
@@ -155,7 +156,11 @@ class CorralEngine:
             raise OutOfMemory(f"no memory for a KV cache of {n_pages * PAGE_SIZE} tokens: lower its budget") from err
         executor = self._executor(program, tensors, storage, settings.n_threads or self.config.n_threads)
         pool = PagePool(storage)
-        draft = self._draft(settings, vocabulary.vocab, n_pages) if settings.draft and program.causal else None
+        try:
+            draft = self._draft(settings, vocabulary.vocab, n_pages) if settings.draft and program.causal else None
+        except BaseException:
+            executor.close()
+            raise
         return Model(
             name=info.name or weights.path.name,
             architecture=architecture,

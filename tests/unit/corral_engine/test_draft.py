@@ -7,7 +7,7 @@ import pytest
 from numpy.typing import NDArray
 
 from conftest import Bench
-from corral import Job, Options, RunnerSettings, Unsupported, Vocab, Weights
+from corral import FormatError, Job, Options, RunnerSettings, Unsupported, Vocab, Weights
 from corral_engine.draft import check_vocabulary
 from corral_engine.engine import CorralEngine, Parts
 from corral_engine.model import Model
@@ -151,3 +151,9 @@ def test_another_vocabulary_is_refused(write: Write, drafted: Open) -> None:
     assert "token 7 is 'x', the model's 't7'" in refused(tokens=[*vocab.tokens[:7], "x", *vocab.tokens[8:]])
     with pytest.raises(Unsupported, match="cannot draft"):
         drafted("bert")
+
+
+def test_a_draft_that_is_not_there_is_named(write: Write) -> None:
+    engine = CorralEngine(EngineConfig(kernels="numpy"))
+    with pytest.raises(FormatError, match=r"gone\.gguf: No such file"):
+        engine.load(write("llama"), RunnerSettings(kv_tokens=256, draft="/nowhere/gone.gguf"))

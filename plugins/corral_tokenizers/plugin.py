@@ -1,9 +1,13 @@
 """What the plugin offers: one tokenizer kind for each algorithm a vocabulary may name."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from corral import Settings, TokenizerKind, hookimpl
 from corral_tokenizers.kinds import kinds
+
+if TYPE_CHECKING:
+    from corral_modelfile.hookspecs import ModelCheck
 
 
 class Plugin:
@@ -24,3 +28,10 @@ class Plugin:
     def corral_tokenizers(self) -> Iterable[TokenizerKind]:
         """The kinds "gpt2", "gemma4", "llama", "bert", "t5" and "none"."""
         return kinds(llama_cpp_patterns=self.config.llama_cpp_patterns)
+
+    @hookimpl(optionalhook=True)
+    def corral_model_checks(self) -> "Iterable[ModelCheck]":
+        """For `create`: a vocabulary that cannot be used is told at once."""
+        from corral_tokenizers.fitness import VocabularyCheck
+
+        return [VocabularyCheck({kind.name: kind for kind in self.corral_tokenizers()})]

@@ -192,6 +192,11 @@ async def test_f11_a_file_that_lies_about_itself(kernel, corral: Corral, key: st
         ({"llama.feed_forward_length": 9}, "", "tensor blk.0.ffn_gate.weight has shape (512, 256), expected (9, 256)"),
         ({"llama.block_count": 2}, "", "tensor blk.1.attn_norm.weight is missing"),
         ({}, "blk.0.ffn_up.weight", "tensor blk.0.ffn_up.weight is missing"),
+        (
+            {"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "other", "tokenizer.ggml.merges": []},
+            "",
+            "unknown pre-tokenizer 'other'",
+        ),
     ],
 )
 async def test_a_file_that_cannot_be_run_is_stored_with_a_warning(

@@ -30,8 +30,6 @@ from corral_generation.prepare import prepare
 from corral_generation.prompt import render
 from corral_http.clients import CLIENT
 
-REPEAT_LIMIT = 30  # the same token this often in a row ends a generation, as in the reference
-
 
 class PromptGeneration:
     """Generation by rendering a prompt and running it."""
@@ -62,7 +60,7 @@ class PromptGeneration:
             job = replace(job, constraint=what.template.constrain(frame, request.constraint, request.tool_choice))
         output: list[int] = []
         usage = Usage(prompt_tokens=len(rendered.token_ids), load_ns=load_ns)
-        began, repeats, calls, reason = time.perf_counter_ns(), 0, 0, "stop"
+        began, calls, reason = time.perf_counter_ns(), 0, "stop"
         async with aclosing(runner.submit(job)) as events:
             async for event in events:
                 if isinstance(event, PrefillEvent):
@@ -77,15 +75,12 @@ class PromptGeneration:
                     usage = replace(usage, drafted_tokens=event.drafted_tokens, accepted_tokens=event.accepted_tokens)
                     usage = replace(usage, prompt_ns=event.prompt_ns or usage.prompt_ns, eval_ns=event.eval_ns)
                 else:
-                    for token_id in event.token_ids:
-                        repeats = repeats + 1 if output and token_id == output[-1] else 0
-                        output.append(token_id)
+                    output += event.token_ids
                     text = "".join(map(stream.push, event.token_ids))
                     for piece in _parse(parser, text, _logprobs(event.logprobs, tokenizer)):
                         calls += len(piece.tool_calls)
                         yield piece
-                    enough = 0 < request.max_tool_calls <= calls
-                    if enough or stream.stopped_by is not None or repeats >= REPEAT_LIMIT:
+                    if stream.stopped_by is not None or 0 < request.max_tool_calls <= calls:
                         break
         for piece in [*_parse(parser, stream.flush(), ()), *(parser.finish() if parser else ())]:
             yield piece

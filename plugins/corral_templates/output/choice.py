@@ -67,7 +67,8 @@ class ThinkingFirst:
         self._splitter, self._content = splitter, content
         self.answer_after = splitter.closing
         self.thinking_opens = "" if splitter.inside else splitter.opening
-        self.thinking_span: tuple[str, str, str] | None = self.thinking_opens, splitter.closing, _ended(splitter.closing)
+        span = self.thinking_opens, splitter.closing, _ended(splitter.closing)
+        self.thinking_span: tuple[str, str, str] | None = span
         self.tags = (splitter.opening.strip(), splitter.closing, *content.tags)
 
     def push(self, text: str) -> Iterable[Piece]:

@@ -128,7 +128,7 @@ def bench(open_model: Open) -> MakeBench:
         kv_type: str = "f32",
         **settings: Any,
     ) -> Bench:
-        config = EngineConfig(kernels=kernels, speculation=speculation)
+        config = EngineConfig(kernels=kernels, speculation=speculation, loop_tokens=0)
         kinds = {"kv_type_k": kv_type, "kv_type_v": kv_type}
         model = open_model(name, config=config, kv_tokens=kv_tokens, storage=storage, **kinds)
         return Bench(model, **{"n_parallel": 4, **settings})

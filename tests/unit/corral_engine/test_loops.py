@@ -12,10 +12,19 @@ def closes_after(tokens: list[int], limit: int) -> int | None:
     return next((n for n, token in enumerate(tokens, 1) if watch.closes(token)), None)
 
 
-@pytest.mark.parametrize("circle", [[7], [1, 2], [1, 1, 2], list(range(64)), list(range(256))])
+@pytest.mark.parametrize("circle", [[1, 2], [1, 1, 2], list(range(64)), list(range(256))])
 def test_a_circle_is_noticed_after_the_limit(circle: list[int]) -> None:
     start = [101, 102, 103]
     assert closes_after(start + circle * 100, 50) == len(start) + len(circle) + 50
+
+
+def test_the_same_token_may_come_thirty_times() -> None:
+    assert closes_after([token for n in range(20) for token in (*[7] * 30, 8 + n)], 512) is None
+
+
+@pytest.mark.parametrize("limit", [1, 20, 50, 512])
+def test_the_same_token_is_noticed_after_thirty(limit: int) -> None:
+    assert closes_after([101, 102, *[7] * 100], limit) == 3 + min(limit, 30)
 
 
 def test_a_circle_that_is_left_in_time_is_not_noticed() -> None:

@@ -178,7 +178,7 @@ async def timed(runner: "Runner", token_ids: tuple[int, ...], n_predict: int) ->
         token_ids=token_ids,
         max_tokens=n_predict,
         num_ctx=len(token_ids) + n_predict + 1,
-        options=Options(temperature=0, draft_num_predict=0),
+        options=Options(temperature=0, draft_num_predict=0, ignore_eos=True),
     )
     began = time.perf_counter()
     times: list[float] = []

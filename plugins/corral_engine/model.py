@@ -65,7 +65,7 @@ class Model:
             adapters=self.adapters.load(job.adapters),
             constraint=constraint_of(job, self.compilers, self.vocabulary),
             may_shift=job.shift and self.architecture.shiftable,
-            loop_tokens=self.loop_tokens,
+            loop_tokens=0 if options.ignore_eos else self.loop_tokens,
         )
 
     @property

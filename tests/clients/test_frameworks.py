@@ -7,7 +7,9 @@ import pytest
     "program",
     [
         "langchain_ollama_chat.py",
+        "langchain_ollama_embed.py",
         "litellm_routes.py",
+        "litellm_embed.py",
         "pydantic_ai_openai.py",
         "instructor_openai.py",
     ],

@@ -7,3 +7,11 @@ def test_python(python_client):
 
 def test_python_async(python_client):
     python_client("openai_async.py")
+
+
+def test_python_embeddings(python_client):
+    python_client("openai_embed.py")
+
+
+def test_python_readme(python_client):
+    python_client("openai_readme.py")

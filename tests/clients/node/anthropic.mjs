@@ -51,6 +51,11 @@ assert.equal(asked.stop_reason, "tool_use");
 const call = asked.content.at(-1);
 assert.deepEqual([call.type, call.name, call.input], ["tool_use", "get_weather", { city: "Oslo" }]);
 
+const ids = [];
+for await (const each of client.models.list({ limit: 2 })) ids.push(each.id);
+assert.ok(ids.length > 2 && ids.includes("smollm2:latest"));
+assert.equal((await client.models.retrieve(model)).display_name, "smollm2:latest");
+
 const leaving = client.messages.stream({ max_tokens: 1000, messages, model });
 leaving.on("text", () => leaving.abort());
 await assert.rejects(leaving.finalMessage(), Anthropic.APIUserAbortError);

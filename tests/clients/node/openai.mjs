@@ -1,4 +1,4 @@
-// openai for JavaScript: chat, streaming, tools, completions, models, errors.
+// openai for JavaScript: chat, responses, streaming, tools, embeddings, models, raw answers, retries, timeouts, errors.
 import assert from "node:assert/strict";
 import OpenAI from "openai";
 
@@ -50,3 +50,69 @@ const listed = [];
 for await (const model of client.models.list()) listed.push(model.id);
 assert.ok(listed.some((id) => id.startsWith("smollm2")));
 await assert.rejects(client.chat.completions.create({ ...short, model: "missing" }), OpenAI.NotFoundError);
+
+// --- responses ---
+const asked = {
+  model: "smollm2",
+  instructions: "Be brief.",
+  input: "What is the capital of France?",
+  temperature: 0,
+  max_output_tokens: 16,
+};
+const response = await client.responses.create(asked);
+assert.match(response.output_text, /Paris/);
+assert.match(response._request_id, /^req_/);
+let said = "";
+const kinds = [];
+for await (const event of await client.responses.create({ ...asked, stream: true })) {
+  kinds.push(event.type);
+  if (event.type === "response.output_text.delta") said += event.delta;
+}
+assert.equal(said, response.output_text);
+assert.equal(kinds[0], "response.created");
+assert.equal(kinds.at(-1), "response.completed");
+
+// --- the developer's word, fields it does not know ---
+const pirate = await client.chat.completions.create({
+  ...short,
+  messages: [{ role: "developer", content: "Talk like a pirate." }, ...messages],
+  baz: "undocumented option",
+});
+assert.ok(pirate.choices[0].message.content);
+
+// --- embeddings ---
+const texts = ["The cat sat on the mat.", "Shares fell on Monday."];
+const embedded = await client.embeddings.create({ model: "minilm", input: texts });
+assert.deepEqual(embedded.data.map((row) => row.embedding.length), [384, 384]);
+const plain = await client.embeddings.create({ model: "minilm", input: texts[0], encoding_format: "float" });
+assert.ok(plain.data[0].embedding.every((x, i) => Math.abs(x - embedded.data[0].embedding[i]) < 1e-6));
+
+// --- raw answers, pages, paths without a method ---
+const http = await client.responses.create(asked).asResponse();
+assert.equal(http.headers.get("content-type"), "application/json; charset=utf-8");
+const { data, response: raw, request_id } = await client.responses.create(asked).withResponse();
+assert.equal(data.output_text, response.output_text);
+assert.equal(raw.headers.get("x-request-id"), request_id);
+const page = await client.models.list();
+assert.ok(page.data.length >= 3);
+assert.equal(page.hasNextPage(), false);
+assert.equal((await client.get("/models")).object, "list");
+
+// --- retries, timeouts, errors ---
+assert.equal((await client.chat.completions.create(short, { maxRetries: 5 })).choices[0].message.content, answer);
+const story = [{ role: "user", content: "Tell me a very long story about a dragon and a knight." }];
+await assert.rejects(
+  client.chat.completions.create({ ...short, messages: story, max_tokens: 1500 }, { timeout: 200 }),
+  OpenAI.APIConnectionTimeoutError,
+);
+const refused = await client.fineTuning.jobs
+  .create({ model: "gpt-4o", training_file: "file-abc123" })
+  .catch((error) => error);
+assert.ok(refused instanceof OpenAI.APIError);
+assert.deepEqual([refused.status, refused.constructor.name], [404, "NotFoundError"]);
+const missing = await client.chat.completions.create({ ...short, model: "missing" }).catch((error) => error);
+assert.match(missing.requestID ?? missing.request_id, /^req_/);
+assert.equal(missing.type, "not_found_error");
+await assert.rejects(client.post("/some/path", { body: { some_prop: "foo" }, query: { some_query_arg: "bar" } }), {
+  status: 404,
+});

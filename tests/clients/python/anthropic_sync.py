@@ -102,6 +102,31 @@ except anthropic.NotFoundError as err:
 else:
     raise AssertionError("a missing model must be an error")
 
+models = client.models.list(limit=2)
+assert len(models.data) == 2
+assert models.has_next_page()
+assert {"smollm2:latest", "minilm:latest"} <= {model.id for model in models}  # goes on to the next pages
+found = client.models.retrieve("smollm2")
+assert (found.id, found.display_name, found.type) == ("smollm2", "smollm2:latest", "model")
+assert found.created_at.year >= 2024
+
+params = {"max_tokens": 16, "messages": [QUESTION], "model": "smollm2"}
+try:
+    client.messages.batches.create(requests=[{"custom_id": "a", "params": params}])
+except anthropic.NotFoundError as err:
+    assert "batches are not served" in str(err), err
+else:
+    raise AssertionError("batches must be refused by name")
+try:
+    story = [{"role": "user", "content": "Tell me a very long story about a dragon and a knight."}]
+    hasty = client.with_options(timeout=0.2, max_retries=0)
+    hasty.messages.create(max_tokens=1500, messages=story, model="smollm2")
+except anthropic.APITimeoutError as err:
+    assert err.__cause__ is not None
+else:
+    raise AssertionError("a long story does not come in 0.2 s")
+assert client.with_options(max_retries=5).messages.create(**params).content[0].text == block.text
+
 image = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "aGVsbG8="}}
 try:
     client.messages.create(max_tokens=16, messages=[{"role": "user", "content": [image]}], model="smollm2")

@@ -1,9 +1,10 @@
-"""langchain-ollama: ChatOllama (invoke, stream, async, tools), OllamaLLM."""
+"""langchain-ollama: ChatOllama (invoke, stream, async, tools, typed answers), OllamaLLM."""
 
 import asyncio
 
 from langchain_core.tools import tool
 from langchain_ollama import ChatOllama, OllamaLLM
+from pydantic import BaseModel
 
 llm = ChatOllama(model="smollm2", validate_model_on_init=True, temperature=0, num_predict=16, keep_alive="5m")
 messages = [("system", "You are a helpful assistant."), ("human", "What is the capital of France?")]
@@ -19,7 +20,30 @@ for chunk in llm.stream(messages):
 assert whole.content == message.content
 assert whole.usage_metadata == message.usage_metadata
 
-assert asyncio.run(llm.ainvoke(messages)).content == message.content
+
+async def main() -> None:
+    """The same, asynchronous: whole and streamed."""
+    assert (await llm.ainvoke(messages)).content == message.content
+    assert "".join([chunk.content async for chunk in llm.astream(messages)]) == message.content
+
+
+asyncio.run(main())
+assert [answer.content for answer in llm.batch([messages, messages])] == [message.content] * 2
+
+
+class City(BaseModel):
+    """A city and its country."""
+
+    city: str
+    country: str
+
+
+shaped = ChatOllama(model="smollm2", temperature=0, num_predict=64).with_structured_output(City)
+found = shaped.invoke("Paris is the capital of France.")
+assert isinstance(found, City)
+assert found.city == "Paris"
+as_json = ChatOllama(model="smollm2", temperature=0, num_predict=200, format="json")
+assert as_json.invoke("Describe Paris as a JSON object with the key name.").content.startswith("{")
 
 
 @tool

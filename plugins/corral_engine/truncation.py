@@ -9,10 +9,10 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from corral_engine.candidates import Candidates
+from corral_engine.candidates import Candidates, Ids
 from corral_engine.program import Float32
 
-_FIRST_LOOK = 256  # candidates among which top-p looks for its prefix first
+_FIRST_LOOK = 256  # candidates among which top-p and typical look for their prefix first
 _WIDER = 16
 XTC_MAX_THRESHOLD = 0.5  # above it at most one token can qualify, so nothing would ever be removed
 
@@ -72,11 +72,24 @@ def typical(candidates: Candidates, p: float, min_keep: int) -> None:
     surprise = np.full(len(probabilities), np.inf)
     surprise[possible] = -np.log(probabilities[possible])
     entropy = float((probabilities[possible] * surprise[possible]).sum())
-    order = np.argsort(np.abs(surprise - entropy), kind="stable")
-    cumulative = np.cumsum(probabilities[order])
-    count = int(np.searchsorted(cumulative, p, side="right")) + 1
+    distance, k = np.abs(surprise - entropy), max(_FIRST_LOOK, min_keep)
+    while True:
+        order = _nearest(distance, k)
+        count = int(probabilities[order].cumsum().searchsorted(p, side="right")) + 1
+        if count <= len(order) or len(order) == len(distance):
+            break
+        k *= _WIDER
     candidates.keep(order[: max(count, min_keep, 1)])
     candidates.is_sorted = False
+
+
+def _nearest(distance: NDArray[np.float64], k: int) -> Ids:
+    """Where the k smallest (or more, if the k-th is tied) are, in ascending order; of equals the first comes first."""
+    near: Ids = np.arange(len(distance))
+    if k < len(distance):
+        (near,) = (distance <= np.partition(distance, k - 1)[k - 1]).nonzero()
+    order: Ids = near[distance[near].argsort(kind="stable")]
+    return order
 
 
 def top_n_sigma(candidates: Candidates, n: float) -> None:

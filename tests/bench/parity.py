@@ -112,11 +112,26 @@ async def timed(runner: Runner, token_ids: Sequence[int], n: int) -> tuple[float
     return len(token_ids) / (first - began), (count - 1) / (ended - first) if count > 1 else math.nan
 
 
-def peer_perplexity(peer: Peer, chunks: Sequence[Sequence[int]]) -> float:
-    """llama.cpp's perplexity through its server: one token predicted at every scored position."""
+def chunks_of(token_ids: Sequence[int]) -> list[Sequence[int]]:
+    """The whole chunks of a text."""
+    return [token_ids[i : i + CHUNK] for i in range(0, len(token_ids) - CHUNK + 1, CHUNK)]
+
+
+def perplexity(scores: Sequence[float]) -> float:
+    """Of tokens with these log probabilities."""
+    return math.exp(-math.fsum(scores) / len(scores))
+
+
+async def scored_half(runner: Runner, chunks: Sequence[Sequence[int]]) -> list[float]:
+    """Corral's log p of the second half of every chunk."""
+    return [score for chunk in chunks for score in (await prompt_logprobs(runner, chunk))[CHUNK // 2 :]]
+
+
+def peer_scored_half(peer: Peer, chunks: Sequence[Sequence[int]]) -> list[float]:
+    """The same of llama.cpp through its server: one token predicted at every scored position."""
 
     def logprob(prefix: Sequence[int], token: int) -> float:
-        for n_probs in (1000, 1 << 20):  # all of them only for a token that is not among the likely ones
+        for n_probs in (100, 1 << 20):  # all of them only for a token that is not among the likely ones
             reply = peer.complete(prefix, n_predict=1, n_probs=n_probs, cache_prompt=True)
             for item in reply["completion_probabilities"][0]["top_logprobs"]:
                 if item["id"] == token:
@@ -124,8 +139,7 @@ def peer_perplexity(peer: Peer, chunks: Sequence[Sequence[int]]) -> float:
         raise SystemExit(f"llama.cpp tells no probability of token {token}")
 
     scored = range(CHUNK // 2, CHUNK - 1)
-    losses = [-logprob(chunk[: i + 1], chunk[i + 1]) for chunk in chunks for i in scored]
-    return math.exp(math.fsum(losses) / len(losses))
+    return [logprob(chunk[: i + 1], chunk[i + 1]) for chunk in chunks for i in scored]
 
 
 def best(peer: Peer, token_ids: Sequence[int]) -> dict[int, float]:
@@ -214,12 +228,9 @@ async def _parity(engine: Engine, weights: Weights, tokenizer: Tokenizer, templa
             f"after the open prompts: {largest:.2f} σ.  Nearer candidates may change places in either engine.",
         ]
         token_ids = tokenizer.encode((Path(__file__).parent / "corpus.txt").read_text(encoding="utf-8"))
-        chunks = [token_ids[i : i + CHUNK] for i in range(0, len(token_ids) - CHUNK + 1, CHUNK)]
-        scores: list[float] = []
-        for chunk in chunks:
-            scores += (await prompt_logprobs(runner, chunk))[CHUNK // 2 :]
-        ours_ppl = math.exp(-math.fsum(scores) / len(scores))
-        theirs_ppl = peer_perplexity(peer, chunks)
+        chunks = chunks_of(token_ids)
+        ours_ppl = perplexity(await scored_half(runner, chunks))
+        theirs_ppl = perplexity(peer_scored_half(peer, chunks))
     finally:
         await runner.close()
     lines += [

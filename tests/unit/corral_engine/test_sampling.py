@@ -347,6 +347,23 @@ def test_top_p_among_many_is_that_of_everything_sorted(scale: float, p: float) -
     assert np.array_equal(some.logits, logits[order][: len(some)])
 
 
+@pytest.mark.parametrize("scale", [0.0, 0.5, 3.0])
+@pytest.mark.parametrize("p", [0.05, 0.5, 0.999, 0.9999999])
+def test_typical_among_many_is_that_of_everything_sorted(scale: float, p: float) -> None:
+    rng = np.random.default_rng(8)
+    logits = (rng.standard_normal(20_000) * scale).astype(np.float32).round(1)  # rounded: many are equally near
+    logits[::9] = -np.inf
+    some = Candidates(np.arange(20_000), logits)
+    probabilities = some.probabilities()
+    possible = probabilities > 0
+    surprise = -np.log(probabilities, where=possible, out=np.full(20_000, -np.inf))
+    entropy = (probabilities[possible] * surprise[possible]).sum()
+    order = np.argsort(np.abs(surprise - entropy), kind="stable")
+    count = int(probabilities[order].cumsum().searchsorted(p, side="right")) + 1
+    truncation.typical(some, p, 3)
+    assert np.array_equal(some.ids, order[: max(count, 3)])
+
+
 def test_xtc_among_unsorted_candidates() -> None:
     logits = np.log(np.array([0.02, 0.3, 0.18, 0.3, 0.2], np.float32))
     some = Candidates(np.arange(5), logits)

@@ -21,6 +21,7 @@ from contextlib import aclosing
 from pathlib import Path
 
 from corral import (
+    AdapterSpec,
     Conversation,
     Engine,
     Job,
@@ -72,10 +73,13 @@ CHUNK = 512
 N_TOKENS, N_BEST = 64, 1000
 
 
-async def greedy(runner: Runner, token_ids: Sequence[int], n: int, eog: Sequence[int]) -> list[int]:
+async def greedy(
+    runner: Runner, token_ids: Sequence[int], n: int, eog: Sequence[int], adapters: Sequence[AdapterSpec] = ()
+) -> list[int]:
     """Up to `n` greedy tokens."""
     options = Options(temperature=0)
-    job = Job(token_ids=tuple(token_ids), options=options, eog_ids=tuple(eog), max_tokens=n, num_ctx=4096)
+    ids, ends = tuple(token_ids), tuple(eog)
+    job = Job(token_ids=ids, options=options, eog_ids=ends, max_tokens=n, num_ctx=4096, adapters=tuple(adapters))
     out: list[int] = []
     async with aclosing(runner.submit(job)) as events:
         async for event in events:

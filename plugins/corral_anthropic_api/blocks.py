@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from corral import JSON, BadRequest, Message
 from corral.log import get_logger
 from corral_anthropic_api.bodies import BLOCK, BlockBody, SourceBody
-from corral_http.decoding import Decoder
 
 MAX_ITEMS = 10_000  # messages of a request, blocks of a message, tools
 
@@ -22,14 +21,7 @@ def decode(content: JSON, where: str) -> Blocks:
         raise BadRequest(f"json: {where} must be a string or an array of content blocks")
     if len(content) > MAX_ITEMS:
         raise BadRequest(f"{where} has {len(content)} blocks; at most {MAX_ITEMS} are served")
-    return tuple(_typed(BLOCK, item, f"{where}[{index}]") for index, item in enumerate(content))
-
-
-def _typed(decoder: Decoder[BlockBody], item: JSON, where: str) -> BlockBody:
-    try:
-        return decoder.typed(item)
-    except BadRequest as err:
-        raise BadRequest(f"{where}: {err.message}") from err
+    return tuple(BLOCK.typed(item, f"{where}[{index}]") for index, item in enumerate(content))
 
 
 def system(content: JSON) -> tuple[Message, ...]:

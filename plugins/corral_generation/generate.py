@@ -26,6 +26,7 @@ from corral import (
 from corral.kernel import Kernel
 from corral.pool import Resident
 from corral_generation.catalog import Catalog
+from corral_generation.options import check_bias
 from corral_generation.prepare import prepare
 from corral_generation.prompt import render
 from corral_http.clients import CLIENT
@@ -50,6 +51,7 @@ class PromptGeneration:
     async def generate(self, request: ChatRequest, what: Description, resident: Resident, load_ns: int) -> Pieces:
         """The pieces of the answer; `load_ns` is what the model's loading took."""
         tokenizer, runner = resident.tokenizer, resident.required_runner
+        check_bias(request.options, tokenizer.vocab_size)
         rendered, frame = await asyncio.to_thread(render, request, what, tokenizer)
         parser = None if request.raw else what.template.parser(frame, rendered.text)
         stream = tokenizer.stream(request.options.stop, special=parser.tags if parser else False)

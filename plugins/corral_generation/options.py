@@ -13,7 +13,29 @@ from corral.kernel import Kernel
 
 DEFAULT_CONTEXT = 4096
 
-_TYPES = {field.name: field.type for field in msgspec.structs.fields(Options)}
+SAMPLERS = {  # by the letters that llama.cpp has for them
+    "e": "penalties",
+    "d": "dry",
+    "s": "top_n_sigma",
+    "k": "top_k",
+    "y": "typ_p",
+    "p": "top_p",
+    "m": "min_p",
+    "x": "xtc",
+    "t": "temperature",
+}
+_SPELLINGS = {"typical_p": "typ_p", "typical": "typ_p", "top-k": "top_k", "top-p": "top_p", "min-p": "min_p"}
+
+
+class _Unused(msgspec.Struct):
+    """Options of the reference that change nothing here; a wrong type is a mistake all the same."""
+
+    num_gpu: int = 0
+    main_gpu: int = 0
+    use_mmap: bool = False
+
+
+_TYPES = {field.name: field.type for kind in (Options, _Unused) for field in msgspec.structs.fields(kind)}
 _WORDS = {"int": "integer", "float": "float32", "bool": "boolean", "array": "array", "object": "object"}
 
 
@@ -38,14 +60,49 @@ def resolve_options(parameters: Mapping[str, Any], overrides: Mapping[str, Any])
         if name in _TYPES and value is not None:
             merged[name] = _plain(name, value)
     try:
+        msgspec.convert(merged, _Unused)
         options = msgspec.convert(merged, Options)
     except msgspec.ValidationError as err:
         raise BadRequest(_explain(str(err))) from err
-    if options.repeat_penalty <= 0 or options.num_ctx < 0 or options.dry_allowed_length < 0:
-        raise BadRequest("repeat_penalty must be above 0, num_ctx and dry_allowed_length must not be negative")
+    _check_ranges(options)
     if max(map(len, (options.stop, options.logit_bias, options.samplers))) > 1024:
         raise BadRequest("stop, logit_bias and samplers take at most 1024 entries")
     return options
+
+
+def _check_ranges(options: Options) -> None:
+    """Raises BadRequest for a number that has no meaning.  What the reference takes for "off" stays allowed."""
+    if options.repeat_penalty <= 0:
+        raise BadRequest('option "repeat_penalty" must be above 0')
+    for name in ("num_ctx", "dry_allowed_length", "typical_p", "dynatemp_range", "dynatemp_exponent"):
+        if getattr(options, name) < 0:
+            raise BadRequest(f'option "{name}" must not be negative')
+    for name in ("xtc_probability", "xtc_threshold"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise BadRequest(f'option "{name}" must be between 0 and 1')
+    if options.mirostat not in (0, 1, 2):
+        raise BadRequest('option "mirostat" must be 0, 1 or 2')
+
+
+def check_bias(options: Options, vocab_size: int) -> None:
+    """Raises BadRequest for a token that the vocabulary does not have."""
+    for token_id in options.logit_bias:
+        if not 0 <= token_id < vocab_size:
+            raise BadRequest(
+                f'option "logit_bias": token id {token_id} is not in the vocabulary of {vocab_size} tokens'
+            )
+
+
+def _samplers(value: str | list[Any]) -> list[Any]:
+    """The order of the chain by name: a list of names, or the letters of SAMPLERS in a row.  Raises BadRequest."""
+    if isinstance(value, str):
+        value = [value] if value in (*SAMPLERS.values(), *_SPELLINGS) else list(value)
+    names = [SAMPLERS.get(name, _SPELLINGS.get(name, name)) if isinstance(name, str) else name for name in value]
+    for name in names:
+        if isinstance(name, str) and name not in SAMPLERS.values():
+            known = ", ".join(SAMPLERS.values())
+            raise BadRequest(f'option "samplers": "{name[:40]}" is no sampler; there are {known}')
+    return names
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -54,7 +111,9 @@ def _plain(name: str, value: Any) -> Any:
         if not abs(value) < 2**63:  # also true of NaN
             raise BadRequest(f'option "{name}" is out of range')
         return int(value) if _TYPES[name] is int else value
-    if isinstance(value, str) and name in ("stop", "samplers"):
+    if name == "samplers" and isinstance(value, str | list):
+        return _samplers(value)
+    if name == "stop" and isinstance(value, str):
         return [value]
     if isinstance(value, Mapping):  # logit_bias: token ids are JSON keys, and false bans a token
         pairs = ((int(key) if str(key).isdecimal() else key, bias) for key, bias in value.items())

@@ -54,12 +54,20 @@ class Decoder(Generic[T]):
         value = first_value(data)
         return self.typed({} if value is None else value)
 
-    def typed(self, value: JSON) -> T:
-        """A decoded value as the body.  Raises BadRequest for the wrong type."""
+    def typed(self, value: JSON, where: str = "") -> T:
+        """A decoded value as the body, or as what stands at `where` in it.  Raises BadRequest for the wrong type."""
         try:
             return msgspec.convert(self._fields.fold(value), self.kind)
         except msgspec.ValidationError as err:
-            raise BadRequest(f"json: {err}") from err
+            raise BadRequest(f"json: {_placed(str(err), where)}") from err
+
+
+def _placed(message: str, where: str) -> str:
+    """msgspec's message with the whole path of what has a wrong type; of a body as a whole it names none."""
+    if not where:
+        return message
+    found, at, path = message.partition(" - at `$")
+    return f"{found} - at `$.{where}{path}" if at else f"{message} - at `$.{where}`"
 
 
 class _Fields:

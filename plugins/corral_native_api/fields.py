@@ -139,11 +139,11 @@ def tools(wires: Sequence[JSONObject]) -> tuple[Tool, ...]:
     """The functions the model may call; each keeps its definition as sent.  Raises BadRequest."""
     if len(wires) > MAX_ITEMS:
         raise BadRequest(f"{len(wires)} tools; at most {MAX_ITEMS} are served")
-    return tuple(map(_tool, wires))
+    return tuple(_tool(wire, f"tools[{index}]") for index, wire in enumerate(wires))
 
 
-def _tool(wire: JSONObject) -> Tool:
-    function = TOOL.typed(wire).function
+def _tool(wire: JSONObject, where: str) -> Tool:
+    function = TOOL.typed(wire, where).function
     return Tool(name=function.name, description=function.description, parameters=function.parameters, wire=wire)
 
 

@@ -15,7 +15,7 @@ from corral_http.names import installed
 from corral_openai_api import fields
 from corral_openai_api.bodies import ChatBody
 from corral_openai_api.choices import collected, copies, note, run, usages
-from corral_openai_api.errors import error_event, unsupported
+from corral_openai_api.errors import FieldError, error_event, unsupported
 from corral_openai_api.messages import messages
 from corral_openai_api.tools import choice, tools
 from corral_openai_api.wire import (
@@ -93,8 +93,10 @@ def _typed(body: ChatBody) -> ChatRequest:
     if not body.model.strip():
         raise BadRequest("model is required")
     if not 0 <= body.top_logprobs <= 20:
-        raise BadRequest("top_logprobs must be between 0 and 20")
-    limit = body.max_tokens if body.max_completion_tokens is None else body.max_completion_tokens
+        raise FieldError("top_logprobs must be between 0 and 20", "top_logprobs")
+    newer = body.max_completion_tokens is not None
+    tokens = body.max_completion_tokens if newer else body.max_tokens
+    limit = fields.limit(tokens, "max_completion_tokens" if newer else "max_tokens")
     chosen = choice(body.tool_choice, tools(body.tools))
     return ChatRequest(
         model=body.model.strip(),
@@ -105,7 +107,7 @@ def _typed(body: ChatBody) -> ChatRequest:
         think=fields.think(body.reasoning_effort, body.reasoning),
         thinking_tokens=-1 if body.thinking_budget is None else body.thinking_budget,
         constraint=fields.constraint(body.response_format, "response_format"),
-        overrides=fields.completion_options(replace(body, max_tokens=limit), fields.stop(body.stop)),
+        overrides=fields.completion_options(replace(body, max_tokens=None), fields.stop(body.stop)) | limit,
         keep_alive_s=fields.keep_alive(body.keep_alive),
         logprobs=body.logprobs,
         top_logprobs=body.top_logprobs,

@@ -90,7 +90,7 @@ def _plan(body: CompletionBody, max_choices: int) -> Plan:
     count = int(body.logprobs or 0)
     if not 0 <= count <= _MOST_LOGPROBS:
         raise FieldError(f"logprobs must be between 0 and {_MOST_LOGPROBS}", "logprobs")
-    silent = body.echo and body.max_tokens == 0
+    silent = body.max_tokens == 0
     typed = ChatRequest(
         model=body.model.strip(),
         prompt="",

@@ -1,18 +1,15 @@
 """Errors in OpenAI's shape: message, type, param, code, all four always there."""
 
 import re
-from typing import TypeVar
 
 import msgspec
 
-from corral import JSON, BadRequest, CorralError
+from corral import BadRequest, CorralError
 from corral.server import status_of
-from corral_http.decoding import Decoder
 from corral_http.error_objects import ErrorObject, error_object
 from corral_http.frames import sse
 from corral_openai_api.wire import Wire
 
-T = TypeVar("T", bound=msgspec.Struct)
 _AT = re.compile(r" - at `\$\.(.+?)`")  # where the decoder found a value of the wrong type
 _OPTION = re.compile(r'^option "(\w+)"')
 _WIRE_NAMES = {"num_predict": "max_tokens"}
@@ -35,15 +32,6 @@ class FieldError(BadRequest):
 def unsupported(param: str, why: str) -> FieldError:
     """A field, or a value of it, that Corral refuses by name."""
     return FieldError(f"{param} is not supported: {why}", param, "unsupported_parameter")
-
-
-def typed(decoder: Decoder[T], value: JSON, param: str) -> T:
-    """A value inside a body, decoded.  Raises FieldError with the whole path of what has a wrong type."""
-    try:
-        return decoder.typed(value)
-    except BadRequest as err:
-        found = _AT.search(err.message)
-        raise FieldError(err.message, f"{param}.{found[1]}" if found else param, "invalid_type") from err
 
 
 def error_body(error: CorralError, status: int) -> bytes:

@@ -52,6 +52,13 @@ def common_options(body: CommonBody, *, top_p: float | None = 1.0) -> JSONObject
     return {"temperature": 1.0, "top_p": top_p} | body.options | _given(own)
 
 
+def limit(tokens: int | None, param: str) -> JSONObject:
+    """`num_predict` of a limit on the answer; negative means none.  Raises FieldError for 0, which asks for nothing."""
+    if tokens == 0:
+        raise FieldError(f"{param} must be at least 1", param, "integer_below_min_value")
+    return {} if tokens is None else {"num_predict": tokens}
+
+
 def completion_options(body: CompletionCommonBody, stop: tuple[str, ...]) -> JSONObject:
     """`common_options` and what chat completions and completions add."""
     own = {

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from corral import JSON, JSONObject, Tool, Value
 from corral_openai_api import fields
 from corral_openai_api.bodies import TOOL
-from corral_openai_api.errors import FieldError, typed, unsupported
+from corral_openai_api.errors import FieldError, unsupported
 
 
 class Choice(Value, frozen=True):
@@ -22,7 +22,7 @@ def tools(wires: Sequence[JSONObject]) -> tuple[Tool, ...]:
 
 
 def _tool(wire: JSONObject, index: int) -> Tool:
-    body = typed(TOOL, wire, f"tools[{index}]")
+    body = TOOL.typed(wire, f"tools[{index}]")
     if body.type != "function":
         raise unsupported(f"tools[{index}].type", f"{body.type[:40]!r} is not known here, only 'function' is")
     function = body.function

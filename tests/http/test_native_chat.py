@@ -160,3 +160,12 @@ async def test_row_59_shift(api, doubles):
 async def test_f32_too_many_messages(api):
     status, text = await api.error("chat", {"model": "m", "messages": [USER] * 10_001})
     assert (status, text) == (400, "10001 messages; at most 10000 are served")
+
+
+async def test_a_tool_of_the_wrong_type_is_named(api):
+    tools = [{"function": {"name": "a"}}, {"function": {"name": "b", "parameters": "x"}}]
+    assert await api.error("chat", {"model": "m", "messages": [{"role": "user", "content": "x"}], "tools": tools}) == (
+        400,
+        "json: Expected `object`, got `str` - at `$.tools[1].function.parameters`",
+    )
+    assert (await api.error("chat", {"model": "m", "tools": ["x"]}))[1].endswith("at `$.tools[0]`")

@@ -280,7 +280,7 @@ async def test_two_streams_do_not_mix(serve):
         engine.reply = lambda job: bytes(job.token_ids[-2:-1]) * 50
         requests = [ask(client, "a", prompt=letter + "?", raw=True) for letter in "abcdefgh"]
         for letter, request in zip("abcdefgh", requests, strict=True):
-            assert (await (await request).json())["response"] == (letter * 50)[:31]
+            assert (await (await request).json())["response"] == letter * 50
 
 
 async def context_of(client, **body):

@@ -100,7 +100,7 @@ async def test_row_52_parameters_and_roles_that_no_chat_could_use(client, digest
         ({"num_ctx": [1]}, 'option "num_ctx" must be of type integer'),
         ({"stop": [1]}, 'option "stop" must be of an array of strings'),
         ({"seed": 1e30}, 'option "seed" is out of range'),
-        ({"repeat_penalty": -1}, "repeat_penalty must be above 0, num_ctx and dry_allowed_length must not be negative"),
+        ({"repeat_penalty": -1}, 'option "repeat_penalty" must be above 0'),
     ):
         assert await error(client, {"model": "x", "files": {"x": digest}, "parameters": parameters}) == (400, message)
         assert (await client.post("/api/show", json={"model": "x"})).status == 404

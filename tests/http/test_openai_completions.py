@@ -248,3 +248,16 @@ async def test_too_long_a_prompt(openai):
 @pytest.mark.parametrize("field", ["user", "logit_bias", "n", "best_of", "seed"])
 async def test_fields_may_be_null(openai, field):
     await openai.ok("completions", {**ASK, field: None})
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_no_tokens_at_all(openai, streaming):
+    body = {"model": "m", "prompt": "ab", "max_tokens": 0, "stream_options": {"include_usage": True}}
+    if streaming:
+        *chunks, last = await openai.chunks("completions", body)
+        (choice,) = (choice for chunk in chunks for choice in chunk["choices"] if choice["finish_reason"])
+        usage = last["usage"]
+    else:
+        answer = await openai.ok("completions", body)
+        (choice,), usage = answer["choices"], answer["usage"]
+    assert (choice["text"], choice["finish_reason"], usage["completion_tokens"]) == ("", "length", 0)

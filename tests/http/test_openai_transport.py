@@ -86,7 +86,27 @@ async def test_row_03_options_are_named(openai, wrong, param):
 async def test_row_03_types_inside_tools_are_named(openai):
     tool = {"type": "function", "function": {"name": "f", "parameters": "x"}}
     status, error = await openai.error("chat/completions", {**ASK, "tools": [tool]})
-    assert (status, error["param"]) == (400, "tools[0].function.parameters")
+    assert (status, error["param"], error["code"]) == (400, "tools[0].function.parameters", "invalid_type")
+    assert error["message"] == "json: Expected `object`, got `str` - at `$.tools[0].function.parameters`"
+    form = {"model": "m", "input": "x", "text": {"format": {"type": 5}}}
+    assert (await openai.error("responses", form))[1]["param"] == "text.format.type"
+
+
+@pytest.mark.parametrize("path", ["chat/completions", "responses"])
+async def test_no_tokens_at_all_are_refused(openai, path):
+    body = {"model": "m", "messages": [USER], "input": "x"}
+    names = ("max_tokens", "max_completion_tokens") if path == "chat/completions" else ("max_output_tokens",)
+    for name in names:
+        status, error = await openai.error(path, {**body, name: 0})
+        assert (status, error["param"], error["code"]) == (400, name, "integer_below_min_value")
+        assert (await openai.ok(path, {**body, name: -1}))["usage"]["total_tokens"] > 0
+
+
+async def test_a_bias_for_a_token_that_is_not_there(openai):
+    status, error = await openai.error("chat/completions", {**ASK, "logit_bias": {"258": 1}})
+    assert (status, error["param"]) == (400, "logit_bias")
+    assert error["message"] == 'option "logit_bias": token id 258 is not in the vocabulary of 258 tokens'
+    await openai.ok("chat/completions", {**ASK, "logit_bias": {"257": 1}})
 
 
 async def test_row_04_what_is_missing(openai):

@@ -14,7 +14,7 @@ from corral_http.pieces import merged
 from corral_openai_api import fields
 from corral_openai_api.bodies import ReasoningBody
 from corral_openai_api.choices import note
-from corral_openai_api.errors import FieldError, typed, unsupported
+from corral_openai_api.errors import FieldError, unsupported
 from corral_openai_api.responses.bodies import FORMAT, ResponsesBody
 from corral_openai_api.responses.items import conversation
 from corral_openai_api.responses.memory import Memory
@@ -94,7 +94,7 @@ def _typed(body: ResponsesBody, spoken: tuple[Message, ...]) -> ChatRequest:
     if not 0 <= body.top_logprobs <= 20:
         raise FieldError("top_logprobs must be between 0 and 20", "top_logprobs")
     chosen = choice(body.tool_choice, tools(body.tools))
-    limit = {} if body.max_output_tokens is None else {"num_predict": body.max_output_tokens}
+    limit = fields.limit(body.max_output_tokens, "max_output_tokens")
     cut = body.truncate or body.truncation == "auto"
     return ChatRequest(
         model=body.model.strip(),
@@ -103,7 +103,7 @@ def _typed(body: ResponsesBody, spoken: tuple[Message, ...]) -> ChatRequest:
         tool_choice=chosen.rule,
         max_tool_calls=0 if body.parallel_tool_calls else 1,
         think=fields.think("", _reasoning(body)),
-        constraint=fields.constraint(typed(FORMAT, body.text.get("format") or {}, "text.format"), "text.format"),
+        constraint=fields.constraint(FORMAT.typed(body.text.get("format") or {}, "text.format"), "text.format"),
         overrides=fields.common_options(body, top_p=None) | limit,
         keep_alive_s=fields.keep_alive(body.keep_alive),
         logprobs=_SCORES in body.include or body.top_logprobs > 0,

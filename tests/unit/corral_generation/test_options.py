@@ -4,8 +4,9 @@ import math
 
 import pytest
 
-from corral import BadRequest
-from corral_generation.options import resolve_options
+from corral import BadRequest, Options
+from corral_engine.sampling import ORDER
+from corral_generation.options import SAMPLERS, check_bias, resolve_options
 
 
 def test_request_wins_over_model_wins_over_defaults() -> None:
@@ -26,8 +27,20 @@ def test_unknown_names_are_ignored_and_integers_drop_the_fraction() -> None:
         ({"stop": [1]}, 'option "stop" must be of an array of strings'),
         ({"temperature": math.nan}, 'option "temperature" is out of range'),
         ({"num_predict": 2**63}, 'option "num_predict" is out of range'),
-        ({"repeat_penalty": 0}, "repeat_penalty must be above 0"),
-        ({"num_ctx": -1}, "must not be negative"),
+        ({"repeat_penalty": 0}, 'option "repeat_penalty" must be above 0'),
+        ({"num_ctx": -1}, 'option "num_ctx" must not be negative'),
+        ({"typical_p": -0.1}, 'option "typical_p" must not be negative'),
+        ({"dynatemp_range": -1}, 'option "dynatemp_range" must not be negative'),
+        ({"dynatemp_exponent": -1e18}, 'option "dynatemp_exponent" must not be negative'),
+        ({"xtc_probability": 1.1}, 'option "xtc_probability" must be between 0 and 1'),
+        ({"xtc_threshold": -0.1}, 'option "xtc_threshold" must be between 0 and 1'),
+        ({"mirostat": 3}, 'option "mirostat" must be 0, 1 or 2'),
+        ({"samplers": ["top_k", "best"]}, 'option "samplers": "best" is no sampler; there are penalties, dry, '),
+        ({"samplers": "kz"}, 'option "samplers": "z" is no sampler'),
+        ({"samplers": [1]}, 'option "samplers" must be of an array of strings'),
+        ({"num_gpu": "all"}, 'option "num_gpu" must be of type integer'),
+        ({"main_gpu": True}, 'option "main_gpu" must be of type integer'),
+        ({"use_mmap": "yes"}, 'option "use_mmap" must be of type boolean'),
         ({"stop": ["x"] * 2000}, "at most 1024"),
         ({"logit_bias": {"a": 1}}, "logit_bias"),
     ],
@@ -36,6 +49,28 @@ def test_a_wrong_value_is_a_bad_request(options: dict[str, object], message: str
     with pytest.raises(BadRequest) as err:
         resolve_options({}, options)
     assert message in err.value.message
+
+
+def test_samplers_by_name_and_by_letter() -> None:
+    expected = ("top_k", "typ_p", "temperature")
+    for value in (["top_k", "typ_p", "temperature"], ["k", "typical_p", "t"], "kyt"):
+        assert resolve_options({}, {"samplers": value}).samplers == expected
+    assert resolve_options({}, {"samplers": "temperature"}).samplers == ("temperature",)
+    assert resolve_options({}, {"samplers": ""}).samplers == ()
+
+
+def test_the_engine_knows_every_sampler() -> None:
+    assert tuple(SAMPLERS.values()) == ORDER
+
+
+def test_options_that_change_nothing_are_still_typed() -> None:
+    assert resolve_options({}, {"num_gpu": 1.5, "main_gpu": 0, "use_mmap": None, "low_vram": "?"}) == Options()
+
+
+def test_a_bias_for_a_token_that_is_not_there() -> None:
+    check_bias(Options(logit_bias={0: 1.0, 9: -1.0}), 10)
+    with pytest.raises(BadRequest, match="token id 10 is not in the vocabulary of 10 tokens"):
+        check_bias(Options(logit_bias={10: 1.0}), 10)
 
 
 def test_logit_bias_false_bans_a_token() -> None:

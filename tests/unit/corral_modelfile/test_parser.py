@@ -152,8 +152,8 @@ def test_parameters() -> None:
         ("foo 1", "unknown parameter 'foo'"),
         ("Temperature 1", "unknown parameter 'Temperature'"),
         ("tfs_z 1", "unknown parameter 'tfs_z'"),
-        ("num_ctx -1", "repeat_penalty must be above 0, num_ctx and dry_allowed_length must not be negative"),
-        ("repeat_penalty 0", "repeat_penalty must be above 0, num_ctx and dry_allowed_length must not be negative"),
+        ("num_ctx -1", 'option "num_ctx" must not be negative'),
+        ("repeat_penalty 0", 'option "repeat_penalty" must be above 0'),
     ],
 )
 def test_bad_parameters(line: str, expected: str) -> None:

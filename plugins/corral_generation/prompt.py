@@ -16,6 +16,7 @@ from corral import (
     Tokenizer,
     Truncated,
 )
+from corral_generation.history import without_old_thoughts
 
 
 def conversation(request: ChatRequest, model: StoredModel) -> tuple[Message, ...]:
@@ -27,7 +28,7 @@ def conversation(request: ChatRequest, model: StoredModel) -> tuple[Message, ...
         own = (Message(role="user", content=request.prompt, images=request.images),)
         system = model.system if request.system is None else request.system
     head = (Message(role="system", content=system),) if system else ()
-    return (*head, *(model.messages if request.context is None else ()), *own)
+    return without_old_thoughts((*head, *(model.messages if request.context is None else ()), *own), model)
 
 
 def render(

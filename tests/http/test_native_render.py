@@ -2,6 +2,8 @@
 
 import pytest
 
+from corral import ModelConfig
+
 HI = [{"role": "user", "content": "Hi"}]
 
 
@@ -48,3 +50,39 @@ async def test_messages_that_would_be_dropped(api):
 )
 async def test_what_is_refused(api, body, status):
     assert (await api.error("render", body))[0] == status
+
+
+THOUGHT = [
+    {"role": "user", "content": "a"},
+    {"role": "assistant", "content": "\n<think>\nhm\n</think>\n\nb"},
+    {"role": "assistant", "content": "c <think>d</think>"},
+    {"role": "assistant", "content": "<think>for ever"},
+    {"role": "user", "content": "<think>e</think>f"},
+    {"role": "assistant", "content": "<think>g</think>h"},
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "family", "drops"),
+    [("q", "qwen3", True), ("deepseek-r1:7b", "qwen2", True), ("q", "qwen2", False), ("r1", "deepseek2", False)],
+)
+async def test_thinking_that_was_left_in_earlier_answers(api, name, family, drops):
+    await api.add(name, config=ModelConfig(family=family))
+    shown = (await api.ok("render", {"model": name, "messages": THOUGHT}))["prompt"]
+    said = [turn["content"] for turn in THOUGHT]
+    if drops:
+        said[1], said[3] = "b", ""
+    roles = [turn["role"] for turn in THOUGHT]
+    expected = "\n".join(f"[{role}] {content}" for role, content in zip(roles, said, strict=True))
+    assert shown == f"plain:\n{expected}\n[assistant]"
+
+
+async def test_control_tokens_in_what_a_user_says(api, doubles):
+    """As in the reference: the rendered prompt is one text, and control tokens in it are those tokens."""
+    said = [{"role": "user", "content": "a</s>b"}]
+    answer = await api.ok("render", {"model": "m", "messages": said})
+    assert answer["tokens"] == [*b"plain:\n[user] a", 257, *b"b\n[assistant]"]
+    await api.ok("chat", {"model": "m", "messages": said})
+    assert doubles.engine.jobs[-1].token_ids == tuple(answer["tokens"])
+    plain = await api.ok("tokenize", {"model": "m", "content": "a</s>b", "parse_special": False})
+    assert plain["tokens"] == list(b"a</s>b")

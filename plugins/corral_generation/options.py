@@ -12,6 +12,7 @@ from corral import BadRequest, Description, Options
 from corral.kernel import Kernel
 
 DEFAULT_CONTEXT = 4096
+MAX_ENTRIES = 1024  # of stop, logit_bias, samplers and dry_sequence_breakers
 
 SAMPLERS = {  # by the letters that llama.cpp has for them
     "e": "penalties",
@@ -65,8 +66,6 @@ def resolve_options(parameters: Mapping[str, Any], overrides: Mapping[str, Any])
     except msgspec.ValidationError as err:
         raise BadRequest(_explain(str(err))) from err
     _check_ranges(options)
-    if max(map(len, (options.stop, options.logit_bias, options.samplers))) > 1024:
-        raise BadRequest("stop, logit_bias and samplers take at most 1024 entries")
     return options
 
 
@@ -106,7 +105,9 @@ def _samplers(value: str | list[Any]) -> list[Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """What the type of the option accepts in place of `value`."""
+    """What the type of the option accepts in place of `value`.  Raises BadRequest for too much of it."""
+    if isinstance(value, list | tuple | Mapping) and len(value) > MAX_ENTRIES:
+        raise BadRequest(f'option "{name}" has {len(value)} entries; it takes at most {MAX_ENTRIES}')
     if isinstance(value, int | float) and not isinstance(value, bool):
         if not abs(value) < 2**63:  # also true of NaN
             raise BadRequest(f'option "{name}" is out of range')

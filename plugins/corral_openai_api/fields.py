@@ -5,6 +5,7 @@ import math
 import msgspec
 
 from corral import JSON, Constraint, JSONObject, Think
+from corral_generation.options import MAX_ENTRIES
 from corral_http.durations import parse_duration
 from corral_openai_api.bodies import CommonBody, CompletionCommonBody, FormatBody, ReasoningBody
 from corral_openai_api.errors import FieldError
@@ -78,6 +79,9 @@ def _given(options: JSONObject) -> JSONObject:
 
 def logit_bias(biases: dict[str, float]) -> dict[int, float]:
     """Token id → what is added to its logit; -100 bans it.  Raises FieldError."""
+    if len(biases) > MAX_ENTRIES:
+        text = f"logit_bias has {len(biases)} entries; it takes at most {MAX_ENTRIES}"
+        raise FieldError(text, "logit_bias", "object_above_max_properties")
     for token_id, bias in biases.items():
         if not token_id.isdecimal() or len(token_id) > 9:
             raise FieldError(f"logit_bias maps token ids to numbers; {token_id[:40]!r} is no id", "logit_bias")

@@ -41,7 +41,7 @@ def test_unknown_names_are_ignored_and_integers_drop_the_fraction() -> None:
         ({"num_gpu": "all"}, 'option "num_gpu" must be of type integer'),
         ({"main_gpu": True}, 'option "main_gpu" must be of type integer'),
         ({"use_mmap": "yes"}, 'option "use_mmap" must be of type boolean'),
-        ({"stop": ["x"] * 2000}, "at most 1024"),
+        ({"stop": ["x"] * 2000}, 'option "stop" has 2000 entries; it takes at most 1024'),
         ({"logit_bias": {"a": 1}}, "logit_bias"),
     ],
 )

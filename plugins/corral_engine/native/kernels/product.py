@@ -21,7 +21,7 @@ from typing import Any
 from corral_engine.native.catalog import Format
 from corral_engine.native.formats.repack import repacker
 from corral_engine.native.kernels.epilogue import write_results
-from corral_engine.native.kernels.kinds import Kind, arithmetic
+from corral_engine.native.kernels.kinds import REGISTERS, Kind, arithmetic
 from corral_engine.native.machine import prefetch
 from corral_engine.native.optable import (
     ACTIVATION_BLOCK,
@@ -33,6 +33,7 @@ from corral_engine.native.optable import (
     Op,
 )
 from corral_engine.native.simd import (
+    VARIANT,
     inline,
     load_codes,
     load_f32x8,
@@ -93,6 +94,16 @@ def _register_dot(kind: Kind) -> Callable[..., Any]:
         return collect(1, collect(0, zero_i32(), s, pairs), t, pairs)
 
     @inline
+    def by_two_chains(c, x, pairs):  # type: ignore[no-untyped-def]
+        """A dot product waits four cycles for the sum that it adds to, so two sums are kept."""
+        s, t = start(), start()
+        s, t = step(s, c[0], splat_codes(x)), step(t, c[4], splat_codes(x + 16))
+        s, t = step(s, c[1], splat_codes(x + 4)), step(t, c[5], splat_codes(x + 20))
+        s, t = step(s, c[2], splat_codes(x + 8)), step(t, c[6], splat_codes(x + 24))
+        s, t = step(s, c[3], splat_codes(x + 12)), step(t, c[7], splat_codes(x + 28))
+        return collect(0, collect(0, zero_i32(), s, pairs), t, pairs)
+
+    @inline
     def by_two(c, x, pairs):  # type: ignore[no-untyped-def]
         s = step(step(start(), c[0], splat_codes(x)), c[1], splat_codes(x + 4))
         t = step(step(start(), c[2], splat_codes(x + 8)), c[3], splat_codes(x + 12))
@@ -101,6 +112,8 @@ def _register_dot(kind: Kind) -> Callable[..., Any]:
         i = collect(1, collect(0, zero_i32(), s, pairs), t, pairs)
         return collect(3, collect(2, i, u, pairs), v, pairs)
 
+    if steps == REGISTERS and VARIANT in ("vnni", "neon"):
+        return by_two_chains
     return {8: by_eight, 4: by_four, 2: by_two}[steps]
 
 

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from enum import Enum, auto
 
 import numpy as np
+from msgspec.structs import replace
 
-from corral import Job
+from corral import BadRequest, Constraint, Job, Unsupported
+from corral.log import get_logger
 from corral_engine.constraints import ConstraintCompiler, ConstraintState, TokenTexts, compiler_for
 from corral_engine.program import Float32
 from corral_engine.thinking import ThinkingLimit
@@ -67,6 +69,7 @@ class ActiveConstraint:
         self._opening, self._closing = thinking_opens.strip().encode(), begins_after.encode()
         self._must_answer = must_answer
         self._seen = b""  # what decides about the part: the beginning, or the end of the thinking
+        self._held: list[int] = []  # tokens that begin the opening tag, or an answer that looks like it
         self._n_blanks = 0
         self._part = _Part.ANSWER
         if self._closing:
@@ -79,7 +82,7 @@ class ActiveConstraint:
     def allows(self, token_id: int) -> bool:
         match self._part:
             case _Part.BEGINNING:
-                return self._may_open(token_id) or (not self._seen.strip() and self._fits(token_id))
+                return self._may_open(token_id) or self._may_answer(token_id)
             case _Part.THINKING:
                 return self._may_think(token_id)
             case _Part.GAP:
@@ -118,14 +121,16 @@ class ActiveConstraint:
             self._limit.accept(token_id)
         match self._part:
             case _Part.BEGINNING if self._may_open(token_id):
-                self._begin(self.texts.spelling(token_id))
+                self._begin(token_id, self.texts.spelling(token_id))
             case _Part.THINKING:
                 self._think(self.texts.spelling(token_id))
             case _Part.GAP if self._is_blank(token_id):
                 self._n_blanks += 1
             case _:
                 self._part = _Part.ANSWER
-                self.state.accept(token_id)
+                for each in (*self._held, token_id):
+                    self.state.accept(each)
+                self._held = []
 
     def forced_tokens(self) -> Sequence[int]:
         """See `ConstraintState`."""
@@ -153,6 +158,12 @@ class ActiveConstraint:
             return self._n_blanks < _MAX_BLANKS
         return self._opening.startswith(text) or text.startswith(self._opening)
 
+    def _may_answer(self, token_id: int) -> bool:
+        """Whether the answer may have begun: with this token, or with those that looked like the opening tag."""
+        if not self._held:
+            return self._fits(token_id)
+        return not self._is_end(token_id) and self.state.count_valid([*self._held, token_id]) > len(self._held)
+
     def _may_think(self, token_id: int) -> bool:
         """A token may not hold the end of thinking and the beginning of the answer, for only tokens are checked."""
         if self._is_end(token_id):
@@ -175,12 +186,14 @@ class ActiveConstraint:
     def _is_end(self, token_id: int) -> bool:
         return token_id in self._ends
 
-    def _begin(self, text: bytes) -> None:
+    def _begin(self, token_id: int, text: bytes) -> None:
         self._seen += text
-        self._n_blanks += not self._seen.strip()
         start = self._seen.lstrip()
+        self._n_blanks += not start
+        if start:
+            self._held.append(token_id)
         if start.startswith(self._opening):
-            self._part, self._seen = _Part.THINKING, b""
+            self._part, self._seen, self._held = _Part.THINKING, b"", []
             self._think(start[len(self._opening) :])
 
     def _think(self, text: bytes) -> None:
@@ -191,13 +204,28 @@ class ActiveConstraint:
         self._seen = self._seen[-keep:] if keep else b""
 
 
+def _state(
+    constraint: Constraint, compilers: Iterable[ConstraintCompiler], vocabulary: Vocabulary
+) -> ConstraintState | None:
+    """None for a constraint that nobody asked for (of a kind that ends in "?") and that cannot be compiled."""
+    wanted = replace(constraint, kind=constraint.kind.removesuffix("?"))
+    try:
+        return compiler_for(wanted, compilers).compile(wanted, vocabulary)
+    except (BadRequest, Unsupported) as err:
+        if wanted == constraint:
+            raise
+        get_logger("engine").debug("constraint.left_out", reason=err.message)
+        return None
+
+
 def constraint_of(job: Job, compilers: Iterable[ConstraintCompiler], vocabulary: Vocabulary) -> ActiveConstraint | None:
     """What a job's answer is held to; None when it is free.  May compile a grammar.  Raises BadRequest, Unsupported."""
     limit = ThinkingLimit(job.thinking_limit, vocabulary) if job.thinking_limit is not None else None
-    if job.constraint is None:
+    state = _state(job.constraint, compilers, vocabulary) if job.constraint is not None else None
+    if state is None:
         return ActiveConstraint(Free(), "", vocabulary, limit=limit) if limit is not None else None
     return ActiveConstraint(
-        compiler_for(job.constraint, compilers).compile(job.constraint, vocabulary),
+        state,
         job.constraint_after,
         vocabulary,
         thinking_opens=job.thinking_opens,

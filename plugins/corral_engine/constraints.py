@@ -2,7 +2,8 @@
 
 A plugin offers compilers through the hook `corral_engine_constraints`.  A compiled constraint belongs to one
 sequence: it is asked whether a sampled token fits, for a mask when it does not, and is told each accepted token.
-Where in an answer it is in force is `corral_engine.answer`'s affair.
+Where in an answer it is in force is `corral_engine.answer`'s affair.  A constraint of a kind that ends in "?" is left
+out where it cannot be compiled.
 """
 
 from collections.abc import Iterable, Sequence

@@ -59,7 +59,9 @@ class PromptGeneration:
         if self.isolate_clients:
             job = replace(job, cache_key=f"{job.client} {job.cache_key}")
         if request.tools:
-            job = replace(job, constraint=what.template.constrain(frame, request.constraint, request.tool_choice))
+            constraint = what.template.constrain(frame, request.constraint, request.tool_choice)
+            asked = constraint is not None and not constraint.kind.endswith("?")  # else it only holds what may come
+            job = replace(job, constraint=constraint, must_answer=asked)
         output: list[int] = []
         usage = Usage(prompt_tokens=len(rendered.token_ids), load_ns=load_ns)
         began, calls, reason = time.perf_counter_ns(), 0, "stop"

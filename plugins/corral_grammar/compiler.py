@@ -7,10 +7,14 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from msgspec.structs import replace
+
 from corral import BadRequest, Constraint
+from corral.log import get_logger
 from corral_grammar.cache import ByteCache
-from corral_grammar.grammars import GRAMMARS, LIMITS, locate
+from corral_grammar.grammars import GRAMMARS, LIMITS, locate, relax
 from corral_grammar.plugin import GrammarConfig
+from corral_grammar.tags import LOOSE, Tags, has_tags
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -32,6 +36,7 @@ class Prepared(NamedTuple):
     texts: "TokenTexts"
     tokenizer: "LLTokenizer"
     cache: "ByteCache[Compiled]"
+    tags: Tags
 
 
 class Compiled(NamedTuple):
@@ -39,6 +44,7 @@ class Compiled(NamedTuple):
 
     matcher: "LLMatcher"
     work: "Work"
+    is_loose: bool = False  # where it cannot be followed, it need not be
 
 
 class GrammarCompiler:
@@ -59,22 +65,44 @@ class GrammarCompiler:
         """Raises BadRequest with the place of a mistake, or the limit that was passed."""
         from corral_grammar.state import GrammarState
 
+        prepared, size_bytes = self._prepare(vocabulary), len(constraint.source.encode())
+        key = f"{constraint.kind} {hashlib.sha256(constraint.source.encode()).hexdigest()}"
+        compiled = prepared.cache.get(key)
+        if compiled is None:
+            compiled = self._compiled(prepared, constraint)
+        grown = int(_BYTES_PER_SECOND * compiled.work.seconds)
+        prepared.cache.put(key, compiled, _GRAMMAR_BYTES + _BYTES_PER_SOURCE_BYTE * size_bytes + grown)
+        return GrammarState(
+            compiled.matcher.deep_copy(),
+            vocabulary.eog_ids,
+            forces=vocabulary.encodes,
+            work=compiled.work,
+            is_loose=compiled.is_loose,
+        )
+
+    def _compiled(self, prepared: Prepared, constraint: Constraint) -> Compiled:
+        """One that passes a limit with schemas that need not be enforced is compiled without them."""
+        if LOOSE not in constraint.source:
+            return self._checked(prepared, constraint)
+        try:
+            return self._checked(prepared, constraint)._replace(is_loose=True)
+        except BadRequest as err:
+            looser = relax(constraint.source) if constraint.kind == "lark" else ""
+            if not looser:
+                raise
+            get_logger("grammar").debug("schemas.unenforced", reason=err.message)
+            return self._checked(prepared, replace(constraint, source=looser))._replace(is_loose=True)
+
+    def _checked(self, prepared: Prepared, constraint: Constraint) -> Compiled:
         size_bytes = len(constraint.source.encode())
         if size_bytes > self.config.max_source_bytes:
             raise BadRequest(
                 f"the {constraint.kind} constraint is {size_bytes} bytes long, "
                 f"at most {self.config.max_source_bytes} are accepted"
             )
-        prepared = self._prepare(vocabulary)
-        key = f"{constraint.kind} {hashlib.sha256(constraint.source.encode()).hexdigest()}"
-        compiled = prepared.cache.get(key)
-        if compiled is None:
-            compiled = self._within_time(lambda: _compile(prepared.tokenizer, constraint))
-        grown = int(_BYTES_PER_SECOND * compiled.work.seconds)
-        prepared.cache.put(key, compiled, _GRAMMAR_BYTES + _BYTES_PER_SOURCE_BYTE * size_bytes + grown)
-        return GrammarState(
-            compiled.matcher.deep_copy(), vocabulary.eog_ids, forces=vocabulary.encodes, work=compiled.work
-        )
+        if constraint.kind == "lark" and has_tags(constraint.source):
+            constraint = replace(constraint, source=prepared.tags.expand(constraint.source))
+        return self._within_time(lambda: _compile(prepared.tokenizer, constraint))
 
     def _prepare(self, vocabulary: "TokenTexts") -> Prepared:
         from corral_grammar.vocabulary import make_tokenizer
@@ -82,7 +110,7 @@ class GrammarCompiler:
         with self._lock:
             if self._prepared is None or self._prepared.texts is not vocabulary:
                 cache: ByteCache[Compiled] = ByteCache(self.config.cache_bytes)
-                self._prepared = Prepared(vocabulary, make_tokenizer(vocabulary), cache)
+                self._prepared = Prepared(vocabulary, make_tokenizer(vocabulary), cache, Tags(vocabulary))
             return self._prepared
 
     def _within_time(self, work: "Callable[[], Compiled]") -> Compiled:

@@ -8,9 +8,11 @@ import msgspec
 from llguidance import LLMatcher, LLParserLimits, regex_to_lark
 
 from corral import JSON, BadRequest, JSONObject
+from corral.log import get_logger
 from corral_grammar import gbnf, lark
 from corral_grammar.multiples import check_remainders
 from corral_grammar.schema import SchemaReader
+from corral_grammar.tags import loosened
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -69,11 +71,39 @@ def lark_grammar(source: str) -> str:
     """llguidance's Lark dialect; schemas after `%json` are read as `json_schema` reads them."""
     parts, n_remainders = lark.check(source), 0
     for index in range(1, len(parts), 2):
-        reader = SchemaReader(parts[index], check_pattern)
-        parts[index] = {**_plain(reader.read()), "x-guidance": _JSON_STYLE}
-        n_remainders += reader.n_remainders
+        otherwise = loosened(parts[index])
+        schema, remainders = _read(parts[index]) if otherwise is None else _read_loose(parts[index], otherwise)
+        parts[index] = {**schema, "x-guidance": _JSON_STYLE}
+        n_remainders += remainders
         check_remainders(n_remainders)
     return str(LLMatcher.grammar_from_lark(lark.put_together(parts)))
+
+
+def _read(schema: JSON) -> tuple[JSONObject, int]:
+    """What of a schema is enforced, and the remainders that takes.  Raises BadRequest."""
+    reader = SchemaReader(schema, check_pattern)
+    return _plain(reader.read()), reader.n_remainders
+
+
+def _read_loose(schema: JSON, otherwise: JSONObject) -> tuple[JSONObject, int]:
+    """The same, or `otherwise` where it cannot be enforced, alone or by the library."""
+    try:
+        read, n_remainders = _read(schema)
+        problem = LLMatcher.validate_grammar(_from_schema(read), limits=LIMITS)
+    except BadRequest as err:
+        problem = err.message
+    if not problem:
+        return read, n_remainders
+    get_logger("grammar").debug("schema.unenforced", reason=str(problem)[:300])
+    return otherwise, 0
+
+
+def relax(source: str) -> str:
+    """A Lark grammar without the schemas that need not be enforced; "" when there are none."""
+    parts = lark.check(source)
+    found = [loosened(part) for part in parts]
+    kept = [part if otherwise is None else otherwise for part, otherwise in zip(parts, found, strict=True)]
+    return "" if kept == parts else lark.put_together(kept)
 
 
 def _plain(schema: JSON) -> JSONObject:

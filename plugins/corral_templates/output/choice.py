@@ -32,6 +32,7 @@ class Style:
         self.think_tags = own or (named.think_tags if named else None) or think_tags
         self.tool_tag = (named.tool_tag if named else "") or tool_tag
         self.inside = named is not None and named.inside
+        self.names_first = "[ARGS]" in source or parser == "ministral"  # the tool's name, then its arguments
         self.reads_calls = named is None or named.tools
         self.promises_tools = named.tools if named else chosen is not None
         reads = self.family is not None and self.family.reads_thinking

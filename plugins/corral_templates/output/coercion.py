@@ -1,9 +1,9 @@
 """Argument values that a model writes as bare text, read as the tool's schema says they are meant."""
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 
 from corral import JSON, JSONObject, Tool
+from corral_templates.output.objects import loads
 
 
 def coerce(text: str, schema: JSONObject) -> JSON:
@@ -11,7 +11,7 @@ def coerce(text: str, schema: JSONObject) -> JSON:
 
     A property without a type is a string.
     """
-    kinds = _kinds(schema)
+    kinds = kinds_of(schema)
     if text.strip().lower() == "null" and (not kinds or "null" in kinds or "string" not in kinds):
         return None
     for kind, read in _READERS.items():
@@ -25,10 +25,10 @@ def coerce(text: str, schema: JSONObject) -> JSON:
 
 def json_or_text(text: str, schema: JSONObject) -> JSON:
     """`text` as JSON unless the schema wants a string or it is no JSON."""
-    if _kinds(schema) == ["string"]:
+    if kinds_of(schema) == ["string"]:
         return text
     try:
-        return json.loads(text)
+        return loads(text)
     except (ValueError, RecursionError):
         return text
 
@@ -41,7 +41,8 @@ def property_of(tools: Mapping[str, Tool], name: str, key: str) -> JSONObject:
     return schema if isinstance(schema, dict) else {}
 
 
-def _kinds(schema: JSONObject) -> Sequence[str]:
+def kinds_of(schema: JSONObject) -> Sequence[str]:
+    """The types that a schema names, those of `anyOf` included; none when it names none."""
     kinds = schema.get("type")
     if isinstance(kinds, str):
         return [kinds]
@@ -49,7 +50,9 @@ def _kinds(schema: JSONObject) -> Sequence[str]:
         return [kind for kind in kinds if isinstance(kind, str)]
     members = schema.get("anyOf")
     if isinstance(members, list):
-        return [kind for member in members if isinstance(member, dict) for kind in _kinds({"type": member.get("type")})]
+        return [
+            kind for member in members if isinstance(member, dict) for kind in kinds_of({"type": member.get("type")})
+        ]
     return []
 
 
@@ -69,7 +72,7 @@ def _number(text: str) -> int | float:
 
 def _instance(kind: type) -> Callable[[str], JSON]:
     def read(text: str) -> JSON:
-        value = json.loads(text)
+        value = loads(text)
         if not isinstance(value, kind):
             raise ValueError(text)
         return value

@@ -3,11 +3,12 @@
 import ast
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 
 from corral import JSON, JSONObject, Tool
 from corral_templates.output.coercion import coerce, json_or_text, property_of
-from corral_templates.output.objects import decode, decode_object
+from corral_templates.output.objects import decode, decode_object, loads, sayable
 from corral_templates.output.sections import Call
 
 Tools = Mapping[str, Tool]
@@ -119,30 +120,50 @@ def python_calls(body: str, tools: Tools) -> Sequence[Call] | None:
     text = body.strip()
     if not text or len(text) > _MAX_PYTHON_CHARS:
         return None
-    for mode in (text, "[" + ",".join(filter(None, map(str.strip, text.splitlines()))) + "]"):
+    for source in (text, "\n".join(map(str.strip, text.splitlines()))):
         try:
-            tree = ast.parse(mode, mode="eval").body
-            items = tree.elts if isinstance(tree, ast.List | ast.Tuple) else [tree]
-            return [_python_call(item, tools) for item in items]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of escapes that Python does not know and JSON does
+                statements = ast.parse(source).body
+            items = [item for statement in statements for item in _items(statement)]
+            return [_python_call(item, source, tools) for item in items]
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
     return None
 
 
-def _python_call(node: ast.expr, tools: Tools) -> Call:
+def _items(statement: ast.stmt) -> Sequence[ast.expr]:
+    """The calls that a line is, or lists."""
+    if not isinstance(statement, ast.Expr):
+        raise ValueError("not a call")
+    value = statement.value
+    return value.elts if isinstance(value, ast.List | ast.Tuple) else [value]
+
+
+def _python_call(node: ast.expr, source: str, tools: Tools) -> Call:
     if not isinstance(node, ast.Call):
         raise ValueError("not a call")
     name = ast.unparse(node.func)
     tool = tools.get(name)
     properties = tool.parameters.get("properties") if tool else None
-    arguments = dict(zip(properties or (), map(_python_value, node.args), strict=False))
+    values = [_json_or_python(argument, source) for argument in node.args]
+    arguments = dict(zip(properties or (), values, strict=False))
     if len(arguments) < len(node.args):
         raise ValueError("more arguments than the tool has")
     for keyword in node.keywords:
         if keyword.arg is None:
             raise ValueError("** is no argument")
-        arguments[keyword.arg] = _python_value(keyword.value)
-    return Call(name, arguments)
+        arguments[keyword.arg] = _json_or_python(keyword.value, source)
+    return Call(name, sayable(arguments))
+
+
+def _json_or_python(node: ast.expr, source: str) -> JSON:
+    """Where text means something in both, JSON counts: its escapes are those that models were taught."""
+    text = ast.get_source_segment(source, node) if isinstance(node, ast.Constant | ast.List | ast.Dict) else None
+    try:
+        return loads(text or "")
+    except ValueError:
+        return _python_value(node)
 
 
 def _python_value(node: ast.expr) -> JSON:

@@ -1,9 +1,10 @@
 """Finding JSON objects in running text, one character at a time."""
 
 import json
-from typing import Any
+import math
+from typing import Any, NoReturn
 
-from corral import JSONObject
+from corral import JSON, JSONObject
 
 
 def decode_object(text: str) -> JSONObject | None:
@@ -15,9 +16,32 @@ def decode_object(text: str) -> JSONObject | None:
 def decode(text: str) -> Any:
     """The JSON value `text` is, or None (also for null)."""
     try:
-        return json.loads(text)
+        return loads(text)
     except (ValueError, RecursionError):
         return None
+
+
+def loads(text: str) -> JSON:
+    """`json.loads` without what could not be said in JSON again.  Raises ValueError, RecursionError."""
+    value = json.loads(text, parse_constant=_refuse, parse_float=_number)
+    return sayable(value) if "\\u" in text else value
+
+
+def sayable(value: JSON) -> JSON:
+    """The value.  Raises ValueError for half characters, numbers that are none, RecursionError for too deep a value."""
+    json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
+    return value
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text} is too large a number")
+    return number
 
 
 class Balance:

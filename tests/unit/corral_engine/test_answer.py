@@ -151,3 +151,28 @@ def test_a_jobs_own_ends_count_too() -> None:
     one = ActiveConstraint(Braces(), "", Texts(), eog_ids=(WORDS.index("ok"),))
     assert follow(one) == {"{"}
     assert follow(one, "{", "}") == {"<end>", "ok"}
+
+
+class Letters(Braces):
+    """A constraint that allows all but "}"."""
+
+    def allows(self, token_id: int) -> bool:
+        return WORDS[token_id] not in ("}", "<end>")
+
+    def count_valid(self, token_ids: Sequence[int]) -> int:
+        return next((n for n, token in enumerate(token_ids) if not self.allows(token)), len(token_ids))
+
+    def forced_tokens(self) -> Sequence[int]:
+        return ()
+
+    may_end, is_finished = True, False  # type: ignore[assignment]
+
+
+def test_an_answer_may_begin_like_the_opening_tag() -> None:
+    one = ActiveConstraint(Letters(), "</think>", Texts(), thinking_opens="<think>")
+    for word in ("\n", "<th"):
+        one.accept(WORDS.index(word))
+    assert [one.allows(WORDS.index(word)) for word in ("ink>", "ok", "}", "<end>")] == [True, True, False, False]
+    one.accept(WORDS.index("ok"))
+    assert one.state.text == "<thok"  # type: ignore[attr-defined]
+    assert one.allows(END)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from conftest import Bench, MakeBench
 from corral import Constraint, CorralError, Job, Options, Unsupported
@@ -105,3 +106,11 @@ def test_a_dead_end_fails_the_request_alone(bench: MakeBench) -> None:
 def test_an_unknown_kind_is_unsupported(bench: MakeBench) -> None:
     with pytest.raises(Unsupported, match="'regex'"):
         bench().submit(Job(token_ids=(3,), constraint=Constraint(kind="regex", source="a")))
+
+
+def test_what_nobody_asked_for_is_left_out_where_it_cannot_be_compiled(bench: MakeBench) -> None:
+    job = Job(token_ids=(3, 4), options=GREEDY, max_tokens=5)
+    free, held = bench().run(job, replace(job, constraint=Constraint(kind="spell?", source="70 80 90")))
+    assert held.tokens == free.tokens
+    (held,) = constrained(bench()).run(replace(job, constraint=Constraint(kind="spell?", source="70 80 90")))
+    assert held.tokens == [70, 80, 90]

@@ -38,10 +38,10 @@ def test_a_required_call_matches_its_tools_schema(build: Build, texts: Bytes, ta
     asked = Conversation(tools=TOOLS[:1])
     made = constrain(Style(tag, None, tag, ()), asked, None, "required")
     assert made is not None
-    assert accepts(build(made.kind, made.source), texts, call)
-    assert not accepts(build(made.kind, made.source), texts, call.replace("get_weather", "get_time"))
-    assert not accepts(build(made.kind, made.source), texts, call.replace("city", "town"))
-    assert not accepts(build(made.kind, made.source), texts, "Hello")
+    assert accepts(build("lark", made.source), texts, call)
+    assert not accepts(build("lark", made.source), texts, call.replace("get_weather", "get_time"))
+    assert not accepts(build("lark", made.source), texts, call.replace("city", "town"))
+    assert not accepts(build("lark", made.source), texts, "Hello")
 
 
 def test_calls_or_content_in_a_format(build: Build, texts: Bytes) -> None:
@@ -49,7 +49,7 @@ def test_calls_or_content_in_a_format(build: Build, texts: Bytes) -> None:
     made = constrain(TAG, Conversation(tools=TOOLS[:1]), content, "auto")
     assert made is not None
     for text, fits in ((GOOD, True), (f"{GOOD}\n{GOOD}", True), ('"yes"', True), ("yes", False), (WRONG, False)):
-        assert accepts(build(made.kind, made.source), texts, text) is fits, text
+        assert accepts(build("lark", made.source), texts, text) is fits, text
 
 
 def test_strict_tools_leave_text_free_and_hold_calls_to_their_schemas(build: Build, texts: Bytes) -> None:
@@ -57,6 +57,6 @@ def test_strict_tools_leave_text_free_and_hold_calls_to_their_schemas(build: Bui
     assert made is not None
     other = GOOD.replace("get_weather", "get_time").replace("city", "anything")
     for text in ("", "Hello <tool> é\n{", GOOD, f"Let me see.\n{GOOD}", f"{GOOD}\n{other}", f"{GOOD} and"):
-        assert accepts(build(made.kind, made.source), texts, text), text
+        assert accepts(build("lark", made.source), texts, text), text
     for text in (WRONG, f"Hello {WRONG}", GOOD.replace("get_weather", "get_all"), GOOD[:-3], f"{GOOD}{WRONG}"):
-        assert not accepts(build(made.kind, made.source), texts, text), text
+        assert not accepts(build("lark", made.source), texts, text), text

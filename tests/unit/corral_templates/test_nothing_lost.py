@@ -187,3 +187,58 @@ def test_no_word_is_lost_at_any_split(name: str, tag: str) -> None:
         assert not lost, (answer, outcomes[0])
 
     check()
+
+
+UNSAYABLE = (
+    "NaN",
+    "-Infinity",
+    "1e999",
+    '"\\ud83d"',
+    '{"\\udc00": 1}',
+    "[1, [NaN]]",
+    "1" * 5000,
+    "[" * 5000 + "]" * 5000,
+)
+SAYABLE = ('"\\ud83d\\ude00"', "1e30", "123456789012345678901234567890", "-0.0", "[" * 50 + "]" * 50, '"\\/"', "null")
+WRITES: dict[str, str] = {
+    "": '{"name": "get_weather", "arguments": {"city": V}}',
+    "harmony": '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": V}<|call|>',
+    "glimmer": ' to=get_weather<|message|>{"city": V}<|eot|>',
+    "cohere": '<|START_ACTION|>[{"tool_name": "get_weather", "parameters": {"city": V}}]<|END_ACTION|>',
+    "gemma4": "<|tool_call>call:get_weather{city:V}<tool_call|>",
+    "functiongemma": "<start_function_call>call:get_weather{city:V}<end_function_call>",
+    "deepseek3": '<｜tool▁calls▁begin｜><｜tool▁call▁begin｜>get_weather<｜tool▁sep｜>{"city": V}<｜tool▁calls▁end｜>',
+    "glm-4.7": "<tool_call>get_weather<arg_key>city</arg_key><arg_value>V</arg_value></tool_call>",
+    "seed-oss": "<seed:tool_call><function=get_weather><parameter=city>V</parameter></function></seed:tool_call>",
+    "qwen3-coder": "<tool_call><function=get_weather><parameter=city>V</parameter></function></tool_call>",
+    "minimax": '<minimax:tool_call><invoke name="get_weather"><parameter name="city">V</parameter></invoke>'
+    "</minimax:tool_call>",
+    "deepseek3.2": '<｜DSML｜function_calls><｜DSML｜invoke name="get_weather"><｜DSML｜parameter name="city">V'
+    "</｜DSML｜parameter></｜DSML｜invoke></｜DSML｜function_calls>",
+    "olmo3": "<function_calls>get_weather(city=V)</function_calls>",
+    "lfm2": "<|tool_call_start|>[get_weather(city=V)]<|tool_call_end|>",
+}
+
+
+@pytest.mark.parametrize("value", [*UNSAYABLE, *SAYABLE, "'\\ud800'", "1e400", "float('nan')", "-1e400"])
+@pytest.mark.parametrize("name", NOTATIONS)
+@pytest.mark.parametrize("kind", ["number", "object", "array", "string"])
+def test_arguments_are_always_valid_json(name: str, value: str, kind: str) -> None:
+    tool = Tool(name="get_weather", parameters={"type": "object", "properties": {"city": {"type": kind}}})
+    parser = parser_for(style_of(name, "{"), Conversation(tools=(tool,)), "")
+    text = WRITES[name].replace("V", value)
+    pieces = [*parser.push(text), *parser.finish()]
+    content, _, calls = outcome(pieces)
+    for _, arguments in calls:
+        arguments.encode()
+        json.loads(arguments, parse_constant=pytest.fail)
+        assert "Infinity" not in arguments or "Infinity" in value
+    assert calls or value.strip("[]")[:20] in content
+
+
+@pytest.mark.parametrize("value", SAYABLE)
+@pytest.mark.parametrize("name", ["", "harmony", "cohere", "deepseek3", "glm-4.7", "olmo3", "lfm2"])
+def test_json_values_are_read_as_json(name: str, value: str) -> None:
+    parser = parser_for(style_of(name, "{"), Conversation(tools=(Tool(name="get_weather"),)), "")
+    _, _, calls = outcome([*parser.push(WRITES[name].replace("V", value)), *parser.finish()])
+    assert [json.loads(arguments) for _, arguments in calls] == [{"city": json.loads(value)}]

@@ -1,0 +1,114 @@
+"""Tags in a Lark grammar, which are text or control tokens as the model's vocabulary has them.
+
+`%tag "T"` is the tag; `NAME: %until {"tag": T, …}` is text up to and with it, `NAME: %free` any text.  A JSON schema
+after `%json` that says `"x-if-possible": "object"` (or "value") stands for any object (value) where it cannot be
+enforced.
+"""
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from corral import BadRequest, JSONObject
+
+if TYPE_CHECKING:
+    from corral_engine.constraints import TokenTexts
+
+LOOSE = "x-if-possible"
+_ANYTHING: dict[str, JSONObject] = {"object": {"type": "object"}, "value": {}}
+_MACROS = ("%tag", "%until", "%free")
+_TAG = re.compile(r'%tag ("(?:[^"\\]|\\.)*")')
+_OTHERS, _ANY = "other_tokens", "ANY_TEXT"
+_LINE = re.compile(r"^(\w+): %(until|free)\b *(.*)$", re.MULTILINE)
+
+
+class Until(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What `%until` says: `never` are texts that do not stand before the tag, `least` and `most` count characters.
+
+    With `free` other control tokens may stand there too.
+    """
+
+    tag: str
+    never: list[str] = []
+    least: int = 0
+    most: int | None = None
+    free: bool = False
+
+
+def has_tags(source: str) -> bool:
+    """Whether there is anything to expand."""
+    return any(macro in source for macro in _MACROS)
+
+
+class Tags:
+    """The control tokens of one vocabulary."""
+
+    def __init__(self, texts: "TokenTexts") -> None:
+        controls = (token_id for token_id, text in enumerate(texts.token_bytes) if not text)
+        self._ids = {texts.spelling(token_id).decode(errors="replace"): token_id for token_id in controls}
+        self._ends = texts.eog_ids
+
+    def expand(self, source: str) -> str:
+        """A grammar without macros.  Raises BadRequest."""
+        untils = {match[0]: _read(match[3]) for match in _LINE.finditer(source) if match[2] == "until"}
+        named = [msgspec.json.decode(match[1]) for match in _TAG.finditer(source)]
+        named += [until.tag for until in untils.values()]
+        used = self._ends.union(self._ids[text] for text in named if text in self._ids)
+        others = _ranges(token_id for token_id in self._ids.values() if token_id not in used)
+        between = f"{_OTHERS}* " if others else ""
+
+        def line(match: re.Match[str]) -> str:
+            if match[2] == "free":
+                return f"{match[1]}: {between}{_ANY}"
+            until = untils[match[0]]
+            return self._until(match[1], until, between if until.free else "")
+
+        expanded = _LINE.sub(line, _TAG.sub(lambda match: self._tag(msgspec.json.decode(match[1])), source))
+        extra = [f"{_OTHERS}: {_ANY} <[{others}]>"] if _OTHERS in expanded else []
+        extra += [f"{_ANY}: /(?s:.*)/"] if _ANY in expanded else []
+        return "\n".join([expanded, *extra])
+
+    def _tag(self, text: str) -> str:
+        return f"<[{self._ids[text]}]>" if text in self._ids else msgspec.json.encode(text).decode()
+
+    def _until(self, name: str, until: Until, between: str) -> str:
+        text = f"(?s:.{{{until.least},{'' if until.most is None else until.most}}})"
+        never = "|".join(map(_pattern, until.never))
+        besides = f" & ~/(?s:.*)({never})(?s:.*)/" if never else ""
+        if until.tag in self._ids:
+            upper = f"{name.upper()}_TEXT"
+            last = f"{name}_last: {upper} {self._tag(until.tag)}\n{upper}: /{text}/{besides}"
+        else:
+            last = f"{name}_last[lazy]: /{text}{_pattern(until.tag)}/{besides}"
+        return f"{name}: {between}{name}_last\n{last}"
+
+
+def _read(text: str) -> Until:
+    try:
+        return msgspec.json.decode(text, type=Until)
+    except msgspec.DecodeError as err:
+        raise BadRequest(f"invalid lark constraint: %until: {err}") from err
+
+
+def _pattern(text: str) -> str:
+    """As a regular expression, within slashes, that matches the text."""
+    return "".join(f"\\u{{{ord(character):X}}}" for character in text)
+
+
+def _ranges(token_ids: Iterable[int]) -> str:
+    """As the library writes a set of tokens: `5,7-9`."""
+    parts: list[list[int]] = []
+    for token_id in sorted(token_ids):
+        if parts and parts[-1][1] == token_id - 1:
+            parts[-1][1] = token_id
+        else:
+            parts.append([token_id, token_id])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+
+
+def loosened(schema: object) -> JSONObject | None:
+    """What may stand in place of a schema that need not be enforced; None for any other."""
+    mark = schema.get(LOOSE) if isinstance(schema, dict) else None
+    return _ANYTHING.get(mark) if isinstance(mark, str) else None

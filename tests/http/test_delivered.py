@@ -1,4 +1,4 @@
-"""Every generated token is delivered or explained: in every dialect, streamed and not, with tools, thinking and stops.
+"""Every generated token is delivered or explained: in every dialect, streamed or not, with tools, thinking and limits.
 
 The engine says a text of numbered words in and out of tags, whole and broken calls, and a stop string.  Each word said
 before the stop must arrive exactly once, as content, thinking or an argument of a call, in the order in which it was
@@ -65,6 +65,7 @@ class Said(NamedTuple):
     thinking: str
     calls: tuple[tuple[str, str], ...]
     n_tokens: int
+    reason: str | None
 
     @property
     def words(self) -> list[str]:
@@ -100,6 +101,12 @@ class Asked(NamedTuple):
     tools: bool
     think: bool
     stop: bool
+    limit: int | None = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Stop and limit in the native dialect's words."""
+        return {"stop": [STOP] if self.stop else [], "num_predict": self.limit}
 
 
 def _lines(text: str) -> list[Any]:
@@ -113,7 +120,7 @@ def _events(text: str) -> list[Any]:
 async def native_chat(post, asked: Asked, *, streaming: bool) -> Said:
     tool = {"type": "function", "function": {"name": "weather", "parameters": PARAMETERS}}
     body = {"think": asked.think, "tools": [tool] if asked.tools else [], "stream": streaming}
-    body |= {"messages": [{"role": "user", "content": "x"}], "options": {"stop": [STOP] if asked.stop else []}}
+    body |= {"messages": [{"role": "user", "content": "x"}], "options": asked.options}
     parts = _lines(await post("/api/chat", body))
     messages = [part["message"] for part in parts]
     calls = [call["function"] for message in messages for call in message.get("tool_calls", [])]
@@ -123,21 +130,24 @@ async def native_chat(post, asked: Asked, *, streaming: bool) -> Said:
         "".join(message.get("thinking", "") for message in messages),
         tuple(_call(call["name"], call["arguments"]) for call in calls),
         parts[-1]["eval_count"],
+        parts[-1]["done_reason"],
     )
 
 
 async def native_generate(post, asked: Asked, *, streaming: bool) -> Said:
     body = {"prompt": "x", "think": asked.think, "stream": streaming}
-    parts = _lines(await post("/api/generate", {**body, "options": {"stop": [STOP] if asked.stop else []}}))
+    parts = _lines(await post("/api/generate", {**body, "options": asked.options}))
     assert not any("tool_calls" in part for part in parts)
-    text = "".join(part["response"] for part in parts)
-    return Said(text, "".join(part.get("thinking", "") for part in parts), (), parts[-1]["eval_count"])
+    text, last = "".join(part["response"] for part in parts), parts[-1]
+    thinking = "".join(part.get("thinking", "") for part in parts)
+    return Said(text, thinking, (), last["eval_count"], last["done_reason"])
 
 
 async def openai_chat(post, asked: Asked, *, streaming: bool) -> Said:
     tool = {"type": "function", "function": {"name": "weather", "parameters": PARAMETERS}}
     body = {"messages": [{"role": "user", "content": "x"}], "stream": streaming, "stop": STOP if asked.stop else None}
     body |= {"reasoning_effort": "high" if asked.think else "none", "tools": [tool] if asked.tools else None}
+    body["max_completion_tokens"] = asked.limit
     text = await post("/v1/chat/completions", body | ({"stream_options": {"include_usage": True}} if streaming else {}))
     answers = _events(text) if streaming else [json.loads(text)]
     messages = [choice["delta" if streaming else "message"] for answer in answers for choice in answer["choices"]]
@@ -147,12 +157,35 @@ async def openai_chat(post, asked: Asked, *, streaming: bool) -> Said:
         "".join(message.get("reasoning") or "" for message in messages),
         tuple(_call(call["name"], json.loads(call["arguments"])) for call in calls),
         answers[-1]["usage"]["completion_tokens"],
+        _reason(answers),
+    )
+
+
+def _reason(answers: Sequence[Any]) -> str | None:
+    """The one choice's end, told once."""
+    reasons = [choice["finish_reason"] for answer in answers for choice in answer["choices"]]
+    assert reasons[:-1] == [None] * (len(reasons) - 1)
+    return reasons[-1]
+
+
+async def openai_completions(post, asked: Asked, *, streaming: bool) -> Said:
+    body = {"prompt": "x", "stream": streaming, "stop": STOP if asked.stop else None, "max_tokens": asked.limit}
+    text = await post("/v1/completions", body | ({"stream_options": {"include_usage": True}} if streaming else {}))
+    answers = _events(text) if streaming else [json.loads(text)]
+    choices = [choice for answer in answers for choice in answer["choices"]]
+    return Said(
+        "".join(choice["text"] for choice in choices),
+        "".join(choice.get("reasoning") or "" for choice in choices),
+        (),
+        answers[-1]["usage"]["completion_tokens"],
+        _reason(answers),
     )
 
 
 async def openai_responses(post, asked: Asked, *, streaming: bool) -> Said:
     tool = {"type": "function", "name": "weather", "parameters": PARAMETERS}
     body = {"input": "x", "stream": streaming, "tools": [tool] if asked.tools else None}
+    body["max_output_tokens"] = asked.limit
     text = await post("/v1/responses", body | {"reasoning": {"effort": "high" if asked.think else "none"}})
     answer = _events(text)[-1]["response"] if streaming else json.loads(text)
     items = answer["output"]
@@ -161,26 +194,29 @@ async def openai_responses(post, asked: Asked, *, streaming: bool) -> Said:
         "".join(part["text"] for item in items if item["type"] == "reasoning" for part in item["summary"]),
         tuple(_call(i["name"], json.loads(i["arguments"])) for i in items if i["type"] == "function_call"),
         answer["usage"]["output_tokens"],
+        "length" if answer["status"] == "incomplete" else "stop",
     )
 
 
 async def anthropic(post, asked: Asked, *, streaming: bool) -> Said:
-    body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 10_000, "stream": streaming}
+    body = {"messages": [{"role": "user", "content": "x"}], "max_tokens": asked.limit or 10_000, "stream": streaming}
     body |= {"thinking": {"type": "enabled", "budget_tokens": 5000} if asked.think else {"type": "disabled"}}
     body |= {"tools": [{"name": "weather", "input_schema": PARAMETERS}]} if asked.tools else {}
     text = await post("/v1/messages", body | ({"stop_sequences": [STOP]} if asked.stop else {}))
     if not streaming:
         answer = json.loads(text)
-        blocks, usage = answer["content"], answer["usage"]
+        blocks, usage, reason = answer["content"], answer["usage"], answer["stop_reason"]
     else:
         events = _events(text)
         blocks = _blocks(events)
-        usage = next(event for event in events if event["type"] == "message_delta")["usage"]
+        end = next(event for event in events if event["type"] == "message_delta")
+        usage, reason = end["usage"], end["delta"]["stop_reason"]
     return Said(
         "".join(block["text"] for block in blocks if block["type"] == "text"),
         "".join(block["thinking"] for block in blocks if block["type"] == "thinking"),
         tuple(_call(block["name"], block["input"]) for block in blocks if block["type"] == "tool_use"),
         usage["output_tokens"],
+        "length" if reason == "max_tokens" else reason,
     )
 
 
@@ -210,7 +246,7 @@ def _is_whole(text: str) -> bool:
     return True
 
 
-DIALECTS = (native_chat, native_generate, openai_chat, openai_responses, anthropic)
+DIALECTS = (native_chat, native_generate, openai_chat, openai_completions, openai_responses, anthropic)
 
 
 def spoken(fragments: Sequence[str]) -> str:
@@ -232,7 +268,7 @@ def spoken(fragments: Sequence[str]) -> str:
 )
 @given(
     fragments=st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=6),
-    asked=st.builds(Asked, st.booleans(), st.booleans(), st.booleans()),
+    asked=st.builds(Asked, st.booleans(), st.booleans(), st.booleans(), st.sampled_from([None, None, 7, 40])),
     model=st.sampled_from(["by-brackets", "by-tags"]),
 )
 @example(fragments=[CALL, FRAGMENTS[10], FRAGMENTS[5]], asked=Asked(True, False, False), model="by-brackets")
@@ -254,12 +290,18 @@ async def test_every_token_is_delivered_or_explained(client, kernel, doubles, di
     assert await dialect(post, asked, streaming=True) == whole
 
     stops = asked.stop and dialect is not openai_responses  # which has no stop strings
-    before = text.partition(STOP)[0] if stops else text
+    generated = text.encode()[: asked.limit].decode(errors="ignore")
+    is_stopped = stops and STOP in generated
+    before = generated.partition(STOP)[0] if is_stopped else generated
     assert sorted(whole.words) == sorted(_words(before))
     for channel in (whole.content, whole.thinking, "".join(city for _, city in whole.calls)):
         numbers = [int(word[1:-1]) for word in _words(channel)]
         assert numbers == sorted(numbers)
-    assert whole.n_tokens == len((before + STOP if stops and STOP in text else text).encode())
+    n_tokens = min(len(text.encode()), asked.limit or 10_000)
+    assert whole.n_tokens == (len((before + STOP).encode()) if is_stopped else n_tokens)
+    is_cut = n_tokens < len(text.encode()) and not is_stopped
+    if not (whole.calls and dialect is anthropic):  # which tells of calls, cut or not
+        assert (whole.reason == "length") == is_cut
     assert all(name == "weather" for name, _ in whole.calls)
     assert asked.tools or not whole.calls
-    assert asked.think or not whole.thinking
+    assert asked.think or not whole.thinking or dialect is openai_completions  # where nobody says whether to think

@@ -86,6 +86,14 @@ async def test_tools_and_thinking(smol):
         if call["function"]["name"] == "get_weather":
             jsonschema.validate(json.loads(call["function"]["arguments"]), WEATHER)
 
+    loose = [{"type": "function", "function": {"name": "get_weather", "parameters": {**WEATHER, "not": {"const": 1}}}}]
+    answer = await post(smol, "/v1/chat/completions", tools=loose, **asked)
+    assert answer["choices"][0]["message"]["content"] or answer["choices"][0]["message"].get("tool_calls")
+    for refused in ({"tool_choice": "required"}, {"response_format": {"type": "json_object"}}):
+        body = {"model": "smol", "tools": loose, **asked, **refused}
+        response = await smol.post("/v1/chat/completions", json=body)
+        assert (response.status, "$.not cannot be enforced" in await response.text()) == (400, True)
+
     for think in (True, False, None):
         for stream in (False, True):
             response = await smol.post(
@@ -95,3 +103,12 @@ async def test_tools_and_thinking(smol):
             lines = [json.loads(line) for line in (await response.text()).splitlines()]
             assert lines[-1]["done_reason"] == "stop"
             jsonschema.validate(json.loads("".join(line["message"]["content"] for line in lines)), WEATHER)
+
+
+async def test_thinking_has_a_budget(smol):
+    body = {"model": "smol", "messages": ASKED, "stream": False, "think": True, "format": WEATHER, "thinking_budget": 5}
+    prefill = [*ASKED, {"role": "assistant", "content": "<think>"}]
+    for messages in (ASKED, prefill):
+        response = await smol.post("/api/chat", json={**body, "messages": messages, "options": {"num_predict": 200}})
+        assert response.status == 200, await response.text()
+        jsonschema.validate(json.loads((await response.json())["message"]["content"]), WEATHER)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from corral import Command, CorralError, __version__, config
+from corral import Command, CorralError, config
 from corral.errors import ConfigError, PluginError
 from corral.kernel import Kernel
 
@@ -47,14 +47,15 @@ def run(argv: Sequence[str]) -> int:
     grammar = getattr(kernel.plugins.manager.hook, "corral_command_parser", lambda: None)  # the command line plugin's
     parser_class: type[argparse.ArgumentParser] = grammar() or argparse.ArgumentParser
     commands: dict[str, Command] = {**kernel.commands, "plugins": PluginsCommand()}
-    about = f"Corral {__version__}: run language models on your own machine."
-    parser = parser_class(prog="corral", description=about, allow_abbrev=False)
+    parser = parser_class(prog="corral", description="Run language models on your own machine.", allow_abbrev=False)
     parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: ~/.config/corral)")
     parser.add_argument("-v", "--version", action="store_true", help="show the version and exit")
     subparsers = parser.add_subparsers(title="Commands", metavar="COMMAND", dest="command", parser_class=parser_class)
     for command in commands.values():
         listed: dict[str, Any] = {"help": command.help} if command.help else {}  # help does not list an alias
         command.configure(subparsers.add_parser(command.name, allow_abbrev=False, **listed))
+    if grammar() is None and rest and not rest[0].startswith("-") and rest[0] not in commands:
+        raise CorralError(f"unknown command {rest[0]!r} (there is {', '.join(commands)}){kernel.plugins.hint}")
     args = parser.parse_args(rest)
     chosen = commands.get("version" if args.version else args.command or "")
     if chosen is None:

@@ -59,8 +59,8 @@ class Kernel:
 
     def find(self, text: str) -> StoredModel:
         """The stored model a user means.  Raises BadRequest (the name), ModelNotFound."""
-        ref = self.parse_ref(text)
-        return self.store.get(self.store.resolve(ref))
+        store = self.store  # whose absence explains more than a name that nobody reads
+        return store.get(store.resolve(self.parse_ref(text)))
 
     def open(self, model: StoredModel) -> protocols.Weights:
         """Map the model's weights; the caller closes them.  Raises Unsupported, FormatError."""

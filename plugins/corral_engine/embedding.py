@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from corral import CorralError
+from corral import Busy, CorralError
 from corral_engine.batching import NO_ADAPTERS, Feed, make_batch
 from corral_engine.hyperparameters import Pooling
 from corral_engine.kv_cache import PagePool, SequenceCache
@@ -56,7 +56,7 @@ class Embedder:
                 feeds.append(Feed(tokens, 0, cache.pages, len(tokens), task.adapters))
                 n_rows += len(tokens)
             if not feeds:
-                task.done(CorralError(_no_room(len(task.inputs[len(task.vectors)]), self.pool)))
+                task.done(Busy(_no_room(len(task.inputs[len(task.vectors)]), self.pool)))
                 return True
             states = self.executor.run(make_batch(feeds), hidden=True)
         finally:

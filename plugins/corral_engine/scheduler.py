@@ -10,6 +10,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from corral import Busy, CorralError, DoneEvent, OutOfMemory, Usage
+from corral.log import get_logger
 from corral_engine.batching import Feed, make_batch, share_between
 from corral_engine.fairness import Ledger
 from corral_engine.kv_cache import PagePool
@@ -254,6 +255,9 @@ class Scheduler:
                 self._advance(plan, rows)
             except CorralError as err:
                 plan.sequence.fail(err)
+            except Exception as err:  # on the runner's thread: a fault of one sequence is not the others'
+                get_logger("engine").exception("sequence.failed")
+                plan.sequence.fail(CorralError(f"no next token could be chosen ({type(err).__name__}): see the log"))
 
     def _advance(self, plan: Plan, rows: Float32) -> None:
         sequence = plan.sequence

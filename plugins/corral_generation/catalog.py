@@ -6,6 +6,7 @@ from collections import OrderedDict
 from corral import Description, ModelInfo, StoredModel, Template, Unsupported
 from corral.kernel import Kernel
 
+SENSES = {"vision", "audio", "image"}  # what a model's config or projector promises, an engine must be able to keep
 _KEPT = 64  # descriptions kept: headers are small, tensors stay in the file
 
 
@@ -36,12 +37,9 @@ class Catalog:
 
     def _describe(self, model: StoredModel, info: ModelInfo) -> Description:
         template = self._template(model, info)
-        capabilities = set(model.config.capabilities) | template.capabilities
-        for answer in self.kernel.plugins.manager.hook.corral_capabilities(info=info):
-            capabilities |= set(answer)
-        if model.projectors:
-            capabilities.add("vision")
-        return Description(model=model, info=info, template=template, capabilities=frozenset(capabilities))
+        claimed = (set(model.config.capabilities) | template.capabilities) - SENSES
+        answers = self.kernel.plugins.manager.hook.corral_capabilities(info=info)
+        return Description(model=model, info=info, template=template, capabilities=frozenset(claimed.union(*answers)))
 
     def _template(self, model: StoredModel, info: ModelInfo) -> Template:
         """Compile the template of the first engine that has one for this model.  Raises BadRequest, Unsupported."""

@@ -57,7 +57,7 @@ def render(
             texts[len(messages)] = template.render(replace(frame, messages=messages))
             return len(_encode(tokenizer, texts[len(messages)], bos))
 
-        kept = drop_oldest(everything, options.num_ctx, count) if may_cut and len(everything) > 1 else everything
+        kept = drop_oldest(everything, options.num_ctx - 1, count) if may_cut and len(everything) > 1 else everything
         full = count(everything) if len(kept) < len(everything) else 0
         frame = replace(frame, messages=kept)
         text = texts[len(kept)] if len(kept) in texts else template.render(frame)

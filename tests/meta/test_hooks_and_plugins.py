@@ -1,12 +1,16 @@
 """Every hook is documented and named by a test; every plugin can be switched off; the sample configuration parses."""
 
 import inspect
+import os
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from corral import Unsupported
 from corral.config import Config, KernelSettings, load
 from corral.hookspecs import Hooks
 from corral.kernel import Kernel
@@ -35,6 +39,26 @@ def test_booting_without_one_plugin_works(name: str) -> None:
     kernel = Kernel(Config(plugins={name: {"enabled": False}}))
     kernel.plugins.require()
     assert [row.state for row in kernel.plugins.rows if row.name == name] == ["off"]
+
+
+@pytest.mark.parametrize(("off", "said"), [("store", "no store 'ollama' here"), ("cli", "unknown command 'show'")])
+def test_a_missing_plugin_is_named_in_one_line(off: str, said: str, tmp_path: Path) -> None:
+    variables = {"CORRAL_MODELS": str(tmp_path), "CORRAL_HOST": "127.0.0.1:1", "XDG_CONFIG_HOME": str(tmp_path)}
+    environ = {**os.environ, **variables, f"CORRAL_PLUGINS__{off.upper()}__ENABLED": "0"}
+    argv = [sys.executable, "-m", "corral", "show", "m"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"Error: {said}")
+    assert done.stderr.endswith(f"plugins that are off: {off}\n") or done.stderr.endswith(f"are off: {off})\n")
+    assert done.stderr.count("\n") == 1
+
+
+async def test_without_generation_a_chat_names_the_plugin(tmp_path: Path) -> None:
+    settings = KernelSettings(models=str(tmp_path))
+    kernel = Kernel(Config(kernel=settings, plugins={"generation": {"enabled": False}}))
+    async with kernel.live():
+        with pytest.raises(Unsupported, match="no generation here; plugins that are off: generation"):
+            _ = kernel.pipeline.generation
 
 
 def test_the_sample_configuration_names_every_key_with_its_default() -> None:

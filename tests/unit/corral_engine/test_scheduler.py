@@ -401,3 +401,19 @@ def test_shares_are_fair() -> None:
     assert share_out([5, 100, 100], 65) == [5, 30, 30]
     assert share_out([1, 1], 10) == [1, 1]
     assert share_between([("a", 100), ("a", 100), ("b", 100)], 60) == [15, 15, 30]
+
+
+def test_a_fault_in_choosing_a_token_ends_that_sequence_alone(bench: MakeBench) -> None:
+    made = bench()
+    broken, its_outbox = made.submit(Job(token_ids=(3, 4), options=GREEDY, max_tokens=6))
+    _, other = made.submit(Job(token_ids=(5, 6), options=GREEDY, max_tokens=6))
+
+    def sample(row: object, tokens: object) -> int:
+        raise ZeroDivisionError
+
+    broken.sampler.sample = sample  # type: ignore[method-assign]
+    made.finish()
+    error = its_outbox.items[-1]
+    assert isinstance(error, CorralError)
+    assert "ZeroDivisionError" in error.message
+    assert len(other.tokens) == 6

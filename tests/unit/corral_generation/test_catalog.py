@@ -1,6 +1,9 @@
 """Descriptions of stored models: made once, remembered for the latest."""
 
+from pathlib import Path
+
 import pytest
+from msgspec.structs import replace
 
 from corral import ModelConfig, Unsupported
 from corral.kernel import Kernel
@@ -39,8 +42,15 @@ async def test_the_one_used_longest_ago_is_forgotten(
 
 async def test_capabilities_come_from_all_who_know(kernel: Kernel) -> None:
     weights = fake_weights(capabilities=["completion", "vision"])
-    model = await add_model(kernel, "m", weights, template="tools", config=ModelConfig(capabilities=("audio",)))
-    assert Catalog(kernel).describe(model).capabilities == {"completion", "vision", "tools", "audio"}
+    model = await add_model(kernel, "m", weights, template="tools", config=ModelConfig(capabilities=("insert",)))
+    assert Catalog(kernel).describe(model).capabilities == {"completion", "vision", "tools", "insert"}
+
+
+async def test_what_the_engine_cannot_see_or_hear_is_no_capability(kernel: Kernel) -> None:
+    config = ModelConfig(capabilities=("vision", "audio"))
+    model = await add_model(kernel, "m", fake_weights(capabilities=["completion"]), config=config)
+    with_projector = replace(model, projectors=(Path("mmproj.gguf"),))
+    assert Catalog(kernel).describe(with_projector).capabilities == {"completion"}
 
 
 async def test_a_model_that_no_template_engine_renders(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:

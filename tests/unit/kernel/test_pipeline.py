@@ -140,6 +140,17 @@ async def test_too_long_a_chat_drops_the_oldest_and_reports_it(kernel: Kernel, d
     assert rendered.truncated.prompt_tokens > rendered.truncated.kept_tokens
 
 
+async def test_a_chat_as_long_as_the_context_loses_messages_not_its_beginning(kernel: Kernel) -> None:
+    await add_model(kernel, "m", fake_weights())
+    messages = (Message(role="system", content="S" * 20), *user("a" * 20), *user("b" * 20))
+    whole = await kernel.pipeline.render_only(ChatRequest(model="m", messages=messages))
+    overrides = {"num_ctx": len(whole.token_ids)}
+    _, last = await collect(kernel, ChatRequest(model="m", messages=messages, overrides=overrides))
+    cut = await kernel.pipeline.render_only(ChatRequest(model="m", messages=messages, overrides=overrides))
+    assert ("S" * 20 in cut.text, "a" * 20 in cut.text, "b" * 20 in cut.text) == (True, False, True)
+    assert last.truncated == cut.truncated
+
+
 async def test_a_prompt_is_shown_whole_where_it_would_be_refused(kernel: Kernel, doubles: Doubles) -> None:
     await add_model(kernel, "m", fake_weights())
     request = ChatRequest(model="m", messages=user("x" * 50), overrides={"num_ctx": 10}, truncate=False)

@@ -17,8 +17,8 @@ _MAX_SIZE_DIFFERENCE = 128
 _SMOOTHING = 0.25  # weight of the latest measurement
 
 
-def check_vocabulary(vocab: Vocab, draft: Vocab, name: str) -> None:
-    """Raises Unsupported unless a token means the same to both; `name` is the draft model's file."""
+def check_vocabulary(vocab: Vocab, draft: Vocab) -> None:
+    """Raises Unsupported unless a token means the same to the model and to the one that drafts for it."""
     why = ""
     n, n_draft = len(vocab.tokens), len(draft.tokens)
     if vocab.model != draft.model:
@@ -38,7 +38,7 @@ def check_vocabulary(vocab: Vocab, draft: Vocab, name: str) -> None:
         if other is not None:
             why = f"token {other} is {draft.tokens[other]!r}, the model's {vocab.tokens[other]!r}"
     if why:
-        raise Unsupported(f"{name} cannot draft for this model: {why}")
+        raise Unsupported(f"it cannot draft for this model: {why}")
 
 
 @dataclass(slots=True)

@@ -182,7 +182,7 @@ class CorralEngine:
     def _draft(self, settings: RunnerSettings, vocab: "Vocab", n_pages: int) -> "DraftModel":
         """Open the model that guesses, with KV pages for as many tokens.  Raises FormatError, Unsupported."""
         from corral_engine.build import build
-        from corral_engine.draft import DraftModel, check_vocabulary
+        from corral_engine.draft import DraftModel
         from corral_engine.kv_cache import PagePool
         from corral_engine.kv_storage import KVStorage
         from corral_engine.lora import open_weights
@@ -191,11 +191,10 @@ class CorralEngine:
         path = Path(settings.draft)
         weights = open_weights(path, self.parts().loaders)
         try:
-            architecture = self.architectures().get(weights.info.architecture)
-            if architecture is None or not architecture.head:
-                raise Unsupported(f"{path.name} cannot draft: its architecture is {weights.info.architecture!r}")
-            draft_vocab = weights.vocab()
-            check_vocabulary(vocab, draft_vocab, path.name)
+            try:
+                architecture, draft_vocab = self.require_draft(vocab, weights)
+            except Unsupported as err:
+                raise Unsupported(f"{path.name}: {err.message}") from err
             program, hyper = build(architecture, weights.info, vector_reader(weights), 0)
             tensors = map_tensors(program, weights)
             storage = KVStorage(program.cache, n_pages, *self._cache_types(settings, causal=True))
@@ -211,6 +210,17 @@ class CorralEngine:
             n_vocab=min(len(vocab.tokens), len(draft_vocab.tokens)) or program.vocab_size,
             bytes=sum(tensor.nbytes for tensor in tensors.values()),
         )
+
+    def require_draft(self, vocab: "Vocab", weights: Weights) -> "tuple[Architecture, Vocab]":
+        """What a model that drafts for one of this vocabulary is.  Raises Unsupported when it cannot, FormatError."""
+        from corral_engine.draft import check_vocabulary
+
+        architecture = self.architectures().get(weights.info.architecture)
+        if architecture is None or not architecture.head:
+            raise Unsupported(f"it cannot draft: its architecture is {weights.info.architecture!r}")
+        draft = weights.vocab()
+        check_vocabulary(vocab, draft)
+        return architecture, draft
 
     def _cache_types(self, settings: RunnerSettings, *, causal: bool) -> "tuple[CacheType, CacheType]":
         """An encoder's K and V live for one batch only, so they may as well be exact."""

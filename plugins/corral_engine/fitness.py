@@ -18,12 +18,15 @@ class FitnessCheck:
     def __init__(self, engine: CorralEngine) -> None:
         self._engine = engine
 
-    def check(self, weights: Weights) -> str:
+    def check(self, weights: Weights, larger: Weights | None = None) -> str:
         """What would keep the model from running, "" when nothing would or another engine is to say.
 
-        Raises FormatError for hyper-parameters that no model can have, Unsupported.  Nothing is read but small vectors.
+        Raises FormatError for hyper-parameters that no model can have, Unsupported.  Nothing is read but small vectors
+        and, for a draft, both vocabularies.
         """
         info = weights.info
+        if larger is not None and self._engine.fits(larger.info) and "tokenizer.ggml.model" in larger.info.metadata:
+            self._engine.require_draft(larger.vocab(), weights)
         if not self._engine.fits(info) or not info.tensors:
             return ""
         architecture = self._engine.architectures()[info.architecture]

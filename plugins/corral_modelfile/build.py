@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,17 +98,21 @@ class Build:
             await asyncio.to_thread(self._check, self._layers.model)
             await self._detect_template(self._layers.model)
 
-    def _check(self, file: WeightFile) -> None:
-        """Warns of a model that cannot be run.  Raises FormatError, Unsupported for one that lies about itself."""
+    def _check(self, file: WeightFile, larger: WeightFile | None = None) -> None:
+        """Warns of a model that cannot be run.
+
+        Raises FormatError, Unsupported for one that lies about itself or cannot draft for the `larger` one.
+        """
         for _, check in self._kernel.plugins.offers("corral_model_checks"):
-            weights = self._reader.open(file)
-            try:
-                if text := check.check(weights):
-                    self._untold.append(Progress(status=f"warning: {file.name} cannot be run here: {text}"))
-            except (FormatError, Unsupported) as err:
-                raise type(err)(f"{file.name}: {err.message}") from err
-            finally:
-                weights.close()
+            with ExitStack() as stack:
+                opened = [stack.enter_context(closing(self._reader.open(each))) for each in (file, larger) if each]
+                try:
+                    text = check.check(*opened)
+                except (FormatError, Unsupported) as err:
+                    message = err.message.removeprefix(f"{file.path.name}: ")
+                    raise type(err)(f"{file.name}: {message}") from err
+            if text:
+                self._untold.append(Progress(status=f"warning: {file.name} cannot be run here: {text}"))
 
     async def _adapters(self) -> Steps:
         if not self._request.adapters:
@@ -131,6 +135,10 @@ class Build:
             return
         async for step in self._reading(self._request.draft_files, "draft"):
             yield step
+        if (model := self._layers.model) is not None:
+            for part in self._read:
+                if part.file is not None:
+                    await asyncio.to_thread(self._check, part.file, model)
         drafts = (replace(part, layer=replace(part.layer, media_type=f"{IMAGE}draft")) for part in self._read)
         self._layers.parts += drafts
 

@@ -81,10 +81,11 @@ class Describer(Protocol):
 class ModelCheck(Protocol):
     """Knows whether a model can be run."""
 
-    def check(self, weights: Weights) -> str:
+    def check(self, weights: Weights, larger: Weights | None = None) -> str:
         """What would keep the model from running, as a sentence to warn with; "" when nothing is known.  Blocking.
 
-        Raises FormatError, Unsupported for what must not be stored: numbers that cannot be true.
+        `larger` is the model that this one is to draft for.
+        Raises FormatError, Unsupported for what must not be stored: numbers that cannot be true, a draft of no use.
         """
         ...
 

@@ -11,7 +11,7 @@ class VocabularyCheck:
     def __init__(self, kinds: Mapping[str, TokenizerKind]) -> None:
         self._kinds = kinds
 
-    def check(self, weights: Weights) -> str:
+    def check(self, weights: Weights, larger: Weights | None = None) -> str:
         """What is wrong with the vocabulary; "" without one, or for a kind that another plugin builds."""
         if "tokenizer.ggml.model" not in weights.info.metadata:
             return ""

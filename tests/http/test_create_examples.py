@@ -13,7 +13,7 @@ from corral_gguf.writer import sources_of, write_gguf
 from corral_quantizers.file_types import FILE_TYPES
 
 from .creating import *  # noqa: F403  fixtures are found by name
-from .creating import CHECKPOINTS, SHAPES, Corral, E, F, ask, files, lora, show, small_model
+from .creating import CHECKPOINTS, METADATA, SHAPES, Corral, E, F, ask, files, lora, show, small_model
 
 LLAMA = '''FROM llama3.2:1b
 PARAMETER temperature 0.3
@@ -206,6 +206,27 @@ async def test_a_file_that_cannot_be_run_is_stored_with_a_warning(
     Path("Modelfile").write_text("FROM ./m.gguf\n")
     done = await corral("create", "odd")
     assert (done.code, f"warning: m.gguf cannot be run here: {warning}" in done.err) == (0, True), done.err
+
+
+async def test_a_draft_of_another_vocabulary_is_refused(client, kernel, corral: Corral) -> None:
+    small_model(Path("m.gguf"))
+    tokens = METADATA["tokenizer.ggml.tokens"]
+    small_model(Path("other.gguf"), {"tokenizer.ggml.tokens": [*tokens[:-1], "xy"]})
+    small_model(Path("same.gguf"), {"llama.context_length": 128})
+    small_model(Path("none.gguf"), {"general.architecture": "bert"})
+    Path("Modelfile").write_text("FROM ./m.gguf\nDRAFT ./other.gguf\n")
+    Path("Useless").write_text("FROM ./m.gguf\nDRAFT ./none.gguf\n")
+    Path("Same").write_text("FROM ./m.gguf\nDRAFT ./same.gguf\n")
+    done = await corral("create", "drafted")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        1, "Error: 400 Bad Request: other.gguf: it cannot draft for this model: token 355 is 'xy', the model's 'cd'",
+    )  # fmt: skip
+    done = await corral("create", "drafted", "-f", "Useless")
+    assert done.err.splitlines()[-1] == "Error: 400 Bad Request: none.gguf: it cannot draft: its architecture is 'bert'"
+    assert not kernel.store.list()
+    assert not files(kernel.store.root / "blobs")
+    assert (await corral("create", "drafted", "-f", "Same")).code == 0
+    assert (await ask(client, "drafted", prompt="x"))["done"] is True
 
 
 async def test_every_type_can_be_asked_for(client, kernel, corral: Corral) -> None:

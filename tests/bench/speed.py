@@ -9,7 +9,8 @@ round of each counts.  Nothing is guessed ahead (no speculation) and no prefix i
 a plain loop over memory reads in a second, divided by the weights a token touches.  It is measured before and after
 each round, as a virtual machine's share of the memory changes by the second; of the rounds' shares the median counts.
 Before each load as much memory as it may take is used and freed: a virtual machine gives idle memory back to its host
-and gets it again at half a GB a second, whoever asks first.  `--write` stores the table in results/.
+and gets it again at half a GB a second, whoever asks first.  `--write` stores the table in results/, where
+rows of other files stay.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -231,8 +232,8 @@ def goal_of(path: Path, work: str) -> float:
 
 
 def measure(path: Path, n_threads: int, rounds: int, memory: Memory) -> Iterator[str]:
-    """The rows of one file: rates, then load and memory.  A first load, which does not count, warms the caches."""
-    load_s = dict.fromkeys(ENGINES, math.inf)
+    """The rows of one file: rates, load and memory.  A first load, which does not count, warms the caches."""
+    load, load_s = os.getloadavg()[0], dict.fromkeys(ENGINES, math.inf)
     for turn in range(rounds):
         for name in ENGINES:
             child = loaded(name, path, n_threads)
@@ -265,6 +266,10 @@ def measure(path: Path, n_threads: int, rounds: int, memory: Memory) -> Iterator
             f"| {path.stem} | {n_threads} | load to first token s | {ours:.2f} | {theirs:.2f} | {ours / theirs:.2f} "
             "| ≤ 1 | |"
         )
+        yield (
+            f"| {path.stem} | {n_threads} | load of the machine {load:.1f}, memory at best "
+            f"{memory.best[n_threads] / 1e9:.1f} GB/s | | | | | |"
+        )
         ours, theirs = (child.resident for child in children.values())
         most = MEMORY_FACTOR * (path.stat().st_size + cache_bytes(path)) + MEMORY_EXTRA
         yield (
@@ -276,21 +281,27 @@ def measure(path: Path, n_threads: int, rounds: int, memory: Memory) -> Iterator
             child.close()
 
 
-def table(paths: Sequence[Path], threads: Sequence[int], rounds: int) -> Iterator[str]:
-    """The lines of a Markdown page."""
+def page(rows: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The lines of a Markdown page: rows by file."""
     yield "# Speed beside llama.cpp\n"
-    yield f"`python tests/bench/speed.py {' '.join(sys.argv[1:])}`\n"
+    yield "`python tests/bench/speed.py --write`, perhaps file by file with `--only`\n"
     yield f"- Machine and versions: {versions()}"
-    yield f"- Load of the machine at the start: {os.getloadavg()[0]:.1f}"
     yield f"- The last column is the share of the memory-bandwidth bound that decoding reaches (≥ {BOUND_GOAL:.0%})\n"
     yield "| file | threads | work | Corral | llama.cpp | ratio | goal | of the bound |"
     yield "|---|---|---|---|---|---|---|---|"
-    memory = Memory()
-    for path in paths:
-        for n_threads in threads:
-            yield from measure(path, n_threads, rounds, memory)
-    parts = (f"{rate / 1e9:.1f} GB/s with {n_threads}" for n_threads, rate in memory.best.items())
-    yield f"\nAt best memory is read at {', '.join(parts)} threads."
+    for lines in rows.values():
+        yield from lines
+
+
+def kept_rows() -> dict[str, list[str]]:
+    """The rows that an earlier run wrote, by file."""
+    rows: dict[str, list[str]] = {}
+    lines = RESULT.read_text(encoding="utf-8").splitlines() if RESULT.exists() else []
+    for line in lines:
+        stem = line.split(" ")[1] if line.startswith("| ") else ""
+        if stem.startswith(tuple(GOALS)):
+            rows.setdefault(stem, []).append(line)
+    return rows
 
 
 def main() -> None:
@@ -310,13 +321,16 @@ def main() -> None:
     paths = [
         (args.smollm2 or smollm2(folder)) if name == "smollm2" else one_billion(folder, name) for name in args.only
     ]
-    lines = []
-    for line in table(paths, args.threads, args.rounds):
-        print(line, flush=True)
-        lines.append(line)
-    if args.write:
-        RESULT.parent.mkdir(exist_ok=True)
-        RESULT.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    rows, memory = kept_rows(), Memory()
+    for path in paths:
+        rows[path.stem] = []
+        for n_threads in args.threads:
+            for line in measure(path, n_threads, args.rounds, memory):
+                print(line, flush=True)
+                rows[path.stem].append(line)
+        if args.write:
+            RESULT.parent.mkdir(exist_ok=True)
+            RESULT.write_text("\n".join(page(rows)) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

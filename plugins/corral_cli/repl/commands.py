@@ -74,7 +74,7 @@ async def _save(state: State, line: str) -> None:
         body["system"] = session.system
     if session.options:
         body["parameters"] = session.options
-    if messages := [*session.stored_messages, *session.messages]:
+    if messages := [*session.stored_messages, *filter(_is_not_said(session.system), session.messages)]:
         body["messages"] = messages
     try:
         async with aclosing(state.client.stream("/api/create", body)) as statuses:
@@ -86,6 +86,12 @@ async def _save(state: State, line: str) -> None:
         print(f"error: The model name '{name}' is invalid")
         return
     print(f"Created new model '{name}'")
+
+
+def _is_not_said(system: str) -> Callable[[JSONObject], bool]:
+    """Whether a message is another than the session's system message, which the model says as its own."""
+    said = {"role": "system", "content": system}
+    return lambda message: message != said
 
 
 async def _clear(state: State, line: str) -> None:

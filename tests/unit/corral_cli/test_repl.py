@@ -219,13 +219,28 @@ async def test_save_sends_the_session(talk: Talk, server: FakeServer, capsys) ->
             "from": "m",
             "system": "s",
             "parameters": {"top_k": 3},
-            "messages": [*stored, {"role": "system", "content": "s"}],
+            "messages": stored,  # what SYSTEM says is no message too
         }
     ]
     assert capsys.readouterr().out.endswith("Created new model 'new'\n")
     server.replies["POST /api/create"] = Refusal(400, "invalid model name")
     await talk("/save x!y")
     assert capsys.readouterr().out == "error: The model name 'x!y' is invalid\n"
+
+
+async def test_save_keeps_what_was_said_under_an_earlier_system_message(talk: Talk, server: FakeServer) -> None:
+    server.replies["POST /api/create"] = [{"status": "success"}]
+    await talk("/set system one", "hi", "/set system two", "/save new")
+    (body,) = server.bodies("POST /api/create")
+    assert body["system"] == "two"
+    assert [message["content"] for message in body["messages"]] == ["one", "hi", "Hi!"]
+
+
+async def test_clear_keeps_the_messages_of_the_model(talk: Talk, server: FakeServer) -> None:
+    server.replies["POST /api/create"] = [{"status": "success"}]
+    stored = [{"role": "user", "content": "q"}]
+    await talk("hi", "/clear", "/save new", session=Session(model="m", stored_messages=stored))
+    assert [body["messages"] for body in server.bodies("POST /api/create")] == [stored]
 
 
 async def test_list(talk: Talk, server: FakeServer, capsys) -> None:

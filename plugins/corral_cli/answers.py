@@ -8,7 +8,7 @@ from contextlib import aclosing, contextmanager
 from typing import TextIO
 
 from corral import JSONObject
-from corral_cli.client import Client
+from corral_cli.client import Client, ServerError
 from corral_cli.session import Session
 from corral_cli.statistics import summary
 from corral_cli.wrap import WordWrap
@@ -92,7 +92,10 @@ def waiting() -> Iterator[None]:
 
 
 async def answer(client: Client, path: str, body: JSONObject, session: Session) -> Printer:
-    """Stream one answer to stdout and, when asked for, its statistics to stderr."""
+    """Stream one answer to stdout and, when asked for, its statistics to stderr.
+
+    Raises ServerError, also after all of the text that came before the server's end.
+    """
     printer = Printer(
         sys.stdout,
         is_terminal=sys.stdout.isatty(),
@@ -113,6 +116,8 @@ async def answer(client: Client, path: str, body: JSONObject, session: Session) 
         print("\n", flush=True)
     if session.verbose:
         print(summary(last), end="", file=sys.stderr, flush=True)
+    if last.get("done_reason") == "shutdown":
+        raise ServerError("the server was shut down before the answer was complete", 200)
     return printer
 
 

@@ -29,6 +29,7 @@ from corral_openai_api.wire import (
     Wire,
     calls,
     encoded,
+    ended,
     logprobs,
     new_id,
     reply,
@@ -144,11 +145,9 @@ def _choice(index: int, answer: Piece) -> ChoiceWire:
     return ChoiceWire(index=index, message=message, finish_reason=reason, logprobs=logprobs(answer.logprobs))
 
 
-def finish_reason(done_reason: str | None, *, called: bool) -> str | None:
-    """The wire's word; None for an end that was not the model's."""
-    if done_reason == "stop":
-        return "tool_calls" if called else "stop"
-    return done_reason if done_reason == "length" else None
+def finish_reason(done_reason: str | None, *, called: bool) -> str:
+    """The wire's word; an answer that was cut is not one that called tools."""
+    return "tool_calls" if called and done_reason == "stop" else ended(done_reason)
 
 
 class Part:

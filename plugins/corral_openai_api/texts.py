@@ -7,7 +7,7 @@ from corral import ChatRequest, Piece, TokenLogprob, Value
 from corral_openai_api.choices import copies
 from corral_openai_api.legacy import LegacyLogprobs, legacy
 from corral_openai_api.prompts import Prompt
-from corral_openai_api.wire import Envelope, Wire
+from corral_openai_api.wire import Envelope, Wire, ended
 
 
 class TextChoice(Wire, frozen=True):
@@ -75,6 +75,6 @@ class TextPart:
         return choice
 
     def _reason(self, done_reason: str | None) -> str | None:
-        if done_reason is not None and self.plan.silent:
-            return "length"
-        return done_reason if done_reason in ("stop", "length") else None
+        if done_reason is None:
+            return None
+        return "length" if self.plan.silent else ended(done_reason)

@@ -112,6 +112,11 @@ def new_id(prefix: str, length: int = 24) -> str:
     return prefix + "".join(secrets.choice(_LETTERS) for _ in range(length))
 
 
+def ended(done_reason: str | None) -> str:
+    """The wire's word for an end: "length" also for one that was the server's, for there was more to say."""
+    return "stop" if done_reason == "stop" else "length"
+
+
 def logprobs(scored: Iterable[TokenLogprob]) -> LogprobsWire | UnsetType:
     """UNSET when there are none."""
     tokens = [_logprob(each) for each in scored]

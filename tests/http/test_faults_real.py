@@ -142,6 +142,6 @@ async def test_f45_a_server_that_ends_tells_every_stream(smol, kernel):
     assert last["eval_count"] > 0
     *_, finish, done = openai.strip().split("\n\n")
     assert done == "data: [DONE]"
-    assert json.loads(finish.removeprefix("data: "))["choices"][0]["finish_reason"] is None
+    assert json.loads(finish.removeprefix("data: "))["choices"][0]["finish_reason"] == "length"
     assert '"stop_reason":"pause_turn"' in anthropic
     assert anthropic.endswith('event: message_stop\ndata: {"type":"message_stop"}\n\n')

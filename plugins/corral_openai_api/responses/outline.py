@@ -17,9 +17,9 @@ from corral_openai_api.responses.shapes import (
     ResponseUsage,
     TextPart,
 )
-from corral_openai_api.wire import LogprobWire, encoded, logprobs, new_id
+from corral_openai_api.wire import LogprobWire, encoded, ended, logprobs, new_id
 
-_INCOMPLETE = {"length": "max_output_tokens"}
+_CUT = {"reason": "max_output_tokens"}
 
 
 class Outline:
@@ -110,22 +110,19 @@ class Outline:
         self.items.append(item)
 
     def end(self, last: Piece) -> Iterator[bytes]:
-        """After the last piece.  An answer that was cut is incomplete, one that the server ended has failed."""
-        reason = last.done_reason or ""
-        why = _INCOMPLETE.get(reason)
-        status = "completed" if reason == "stop" else "incomplete" if why else "failed"
-        yield from self._close("incomplete" if why else "completed")
+        """After the last piece.  An answer that was cut is incomplete, whether by a limit or by the server's end."""
+        status = "completed" if ended(last.done_reason) == "stop" else "incomplete"
+        yield from self._close(status)
         self.response = replace(
             self.response,
             status=status,
             completed_at=int(time.time()),
-            incomplete_details={"reason": why} if why else None,
-            error=_told(f"the server ended the answer: {reason}") if status == "failed" else None,
+            incomplete_details=_CUT if status == "incomplete" else None,
             output=self.items,
             usage=ResponseUsage.of(last.usage) if last.usage else None,
             truncated=last.truncated or self.response.truncated,
         )
-        yield self._event("failed" if status == "failed" else "completed", response=self.response)
+        yield self._event("completed", response=self.response)
 
     def add_empty(self) -> None:
         """An answer that says nothing, said as a message."""
@@ -135,13 +132,9 @@ class Outline:
     def fail(self, error: CorralError) -> bytes:
         """An error after the first event ends the stream; what was said before it is in the items."""
         closing = b"".join(self._close("incomplete"))
-        told = _told(error.message)
+        told = {"code": "server_error", "message": error.message}
         self.response = replace(self.response, status="failed", error=told, output=self.items)
         return closing + self._event("failed", response=self.response)
-
-
-def _told(message: str) -> dict[str, str]:
-    return {"code": "server_error", "message": message}
 
 
 def _scored(tokens: tuple[TokenLogprob, ...]) -> list[LogprobWire]:

@@ -249,6 +249,13 @@ async def test_list(talk: Talk, server: FakeServer, capsys) -> None:
     assert capsys.readouterr().out == "NAME    ID    SIZE    MODIFIED \n"
 
 
+async def test_a_server_that_was_shut_down_ends_it(talk: Talk, server: FakeServer, capsys) -> None:
+    server.replies["POST /api/chat"] = [*ANSWER[:1], {"message": {}, "done": True, "done_reason": "shutdown"}]
+    with pytest.raises(CorralError, match="shut down before the answer was complete"):
+        await talk("hi")
+    assert capsys.readouterr().out == "Hi\n\n"
+
+
 async def test_think_errors_do_not_end_it(talk: Talk, server: FakeServer, capsys) -> None:
     server.replies["POST /api/chat"] = Refusal(400, '"m" does not support thinking')
     await talk("hi", "/bye")

@@ -114,6 +114,14 @@ def test_verbose_prints_statistics_on_stderr(corral, chatty: FakeServer, capsys)
     )
 
 
+def test_a_server_that_was_shut_down_is_an_error_after_the_text(corral, chatty: FakeServer, capsys) -> None:
+    chatty.replies["POST /api/generate"] = [*ANSWER[:1], {"response": "", "done": True, "done_reason": "shutdown"}]
+    assert corral("run", "m", "hi") == 1
+    captured = capsys.readouterr()
+    assert captured.out == "Hel\n\n"
+    assert captured.err == "Error: the server was shut down before the answer was complete\n"
+
+
 def test_tool_calls_are_told(corral, chatty: FakeServer, capsys) -> None:
     calls = [{"function": {"name": "f", "arguments": {"a": 1, "b": "ü"}}}]
     chatty.replies["POST /api/generate"] = [{"response": "", "tool_calls": calls}, {"done": True}]

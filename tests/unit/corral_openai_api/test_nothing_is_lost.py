@@ -57,7 +57,7 @@ def test_chunks_of_a_chat(pieces, end):
     assert [bytes(entry["bytes"] or []) for entry in scored] == [each.token for each in said.logprobs]
     assert ["role" in delta for delta in deltas] == [True] + [False] * (len(deltas) - 1)
     assert deltas[-1] == {}
-    reason = {"stop": "tool_calls" if calls else "stop", "length": "length", "shutdown": None}[end.done_reason]
+    reason = {"stop": "tool_calls" if calls else "stop", "length": "length", "shutdown": "length"}[end.done_reason]
     assert [chunk["finish_reason"] for chunk in chunks] == [None] * (len(chunks) - 1) + [reason]
 
 
@@ -74,6 +74,8 @@ def test_chunks_of_a_completion(pieces, end, echo):
     said = merged(pieces)
     assert "".join(chunk["text"] for chunk in chunks) == ("Say: " if echo else "") + said.text
     assert "".join(chunk.get("reasoning", "") for chunk in chunks) == said.thinking
+    reason = "stop" if end.done_reason == "stop" else "length"
+    assert [chunk["finish_reason"] for chunk in chunks] == [None] * (len(chunks) - 1) + [reason]
     n_scored = sum(len(chunk["logprobs"]["tokens"]) for chunk in chunks if "logprobs" in chunk)
     assert n_scored == len(said.logprobs) + int(echo)
     assert msgspec.to_builtins(TextPart(0, plan(echo=echo)).chunk(said))["text"] == "".join(c["text"] for c in chunks)
@@ -96,7 +98,10 @@ def test_events_of_a_response(pieces, end):
 
     assert deltas("output_text") == said.text
     assert deltas("reasoning_summary_text") == said.thinking
-    output = events[-1]["response"]["output"]
+    status, details = ("completed", None) if end.done_reason == "stop" else ("incomplete", "max_output_tokens")
+    last = events[-1]["response"]
+    assert (last["status"], (last["incomplete_details"] or {}).get("reason"), last["error"]) == (status, details, None)
+    output = last["output"]
     done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
     added = [event["output_index"] for event in events if event["type"] == "response.output_item.added"]
     assert output == done

@@ -1,6 +1,7 @@
 """The kernel stays small, knows no numbers and no plugin."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -44,6 +45,18 @@ def test_a_plugins_entry_module_imports_only_corral_and_the_standard_library() -
         }
         packages = {alias.partition(".")[0] for alias in top_level} - {"msgspec", "pluggy"}
         assert packages <= set(sys.stdlib_module_names) | {"corral", name}, (name, packages)
+
+
+def test_a_plugin_imports_of_others_only_what_their_readme_publishes() -> None:
+    """The package itself is published; a module of it is when the README names it in full: `corral_http.names`."""
+    for name in PLUGINS:
+        for path in (ROOT / "plugins" / name).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                module = (node.module or "") if isinstance(node, ast.ImportFrom) and not node.level else ""
+                package, _, inside = module.partition(".")
+                if inside and package in PLUGINS and package != name:
+                    readme = (ROOT / "plugins" / package / "README.md").read_text(encoding="utf-8")
+                    assert re.search(rf"\b{re.escape(module)}\b", readme), (path, module)
 
 
 def test_discovery_loads_neither_numpy_nor_numba_nor_aiohttp() -> None:

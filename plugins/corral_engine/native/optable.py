@@ -52,7 +52,6 @@ class Env(IntEnum):
 ENV_COLUMNS = 16
 
 # One op's counters: what is claimed (epoch << 24 | chunks), and on a cache line of its own what is done (chunks).
-CLAIMED_BYTES = 0
 DONE_BYTES = CACHE_LINE_BYTES
 COUNTER_BYTES = 2 * CACHE_LINE_BYTES
 

@@ -48,7 +48,7 @@ class Create(ClientCommand):
         """Check what can be checked here, upload, create."""
         from corral_cli.dry_run import base_info, report
         from corral_cli.progress import progress
-        from corral_modelfile import files_for
+        from corral_modelfile import files_for, rehearse
 
         if args.experimental:
             raise CorralError("--experimental is not supported: create reads safetensors folders without it")
@@ -68,6 +68,9 @@ class Create(ClientCommand):
                 await self._make(client, args, modelfile, files, display)
             elif files.base:
                 model = await base_info(self._kernel, client, files.base)
+            if args.dry_run and model is not None:
+                for warning in await asyncio.to_thread(rehearse, self._kernel, modelfile, files, model):
+                    display.show(warning)
         if args.dry_run:
             print(report(self._kernel, model, args.quantize), end="")
 

@@ -4,7 +4,7 @@ The format: https://docs.ollama.com/modelfile
 """
 
 from corral_modelfile.hookspecs import Converted, Converter, Describer, ModelBuilder, ModelCheck
-from corral_modelfile.inspecting import inspect
+from corral_modelfile.inspecting import inspect, rehearse
 from corral_modelfile.local_files import LocalFiles, files_for
 from corral_modelfile.modelfile import Instruction, Modelfile
 from corral_modelfile.parser import parse
@@ -24,5 +24,6 @@ __all__ = [
     "files_for",
     "inspect",
     "parse",
+    "rehearse",
     "render",
 ]

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import ExitStack, aclosing, closing
+from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from corral import BadRequest, FormatError, JSONObject, ModelConfig, ModelInfo, ModelNotFound, Progress, Unsupported
 from corral.log import get_logger
 from corral_modelfile import adapters, encoding
+from corral_modelfile.checks import doubts
 from corral_modelfile.layers import IMAGE, Layers, Part, from_base, weights_part
 from corral_modelfile.request import CreateRequest, overlay
 from corral_modelfile.scratch import Scratch
@@ -99,20 +100,7 @@ class Build:
             await self._detect_template(self._layers.model)
 
     def _check(self, file: WeightFile, larger: WeightFile | None = None) -> None:
-        """Warns of a model that cannot be run.
-
-        Raises FormatError, Unsupported for one that lies about itself or cannot draft for the `larger` one.
-        """
-        for _, check in self._kernel.plugins.offers("corral_model_checks"):
-            with ExitStack() as stack:
-                opened = [stack.enter_context(closing(self._reader.open(each))) for each in (file, larger) if each]
-                try:
-                    text = check.check(*opened)
-                except (FormatError, Unsupported) as err:
-                    message = err.message.removeprefix(f"{file.path.name}: ")
-                    raise type(err)(f"{file.name}: {message}") from err
-            if text:
-                self._untold.append(Progress(status=f"warning: {file.name} cannot be run here: {text}"))
+        self._untold += (Progress(status=text) for text in doubts(self._kernel, self._reader, file, larger))
 
     async def _adapters(self) -> Steps:
         if not self._request.adapters:

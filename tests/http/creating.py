@@ -133,7 +133,8 @@ def corral(client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Corral:
     monkeypatch.setenv("OLLAMA_HOST", f"127.0.0.1:{client.port}")
     for name in ("CORRAL_HOST", "CORRAL_CONFIG"):
         monkeypatch.delenv(name, raising=False)
-    packages = (corral_cli, corral_gguf, corral_modelfile, corral_quantizers, corral_safetensors)
+    packages = (corral_cli, corral_engine, corral_gguf, corral_modelfile, corral_quantizers, corral_safetensors)
+    packages += (corral_templates, corral_tokenizers)
     local = found([package.plugin.Plugin for package in packages])
     monkeypatch.setattr("corral.kernel.discover", lambda: local)
 

@@ -136,6 +136,44 @@ async def test_a_folder_of_safetensors(client, kernel, corral: Corral) -> None:
     assert (await ask(client, "custom-st", prompt="abc"))["eval_count"] > 0
 
 
+DRY = {
+    "TEMPLATE {{ if }}": "template",
+    "REQUIRES x": "requires must be a valid semver",
+    "ADAPTER ./model.gguf": "model.gguf is no adapter: it holds a model",
+    "ADAPTER ./gemma.gguf": "gemma.gguf is an adapter for gemma2, the base model is llama",
+    "ADAPTER ./text.gguf": "supplied file was not in GGUF format: text.gguf",
+}
+
+
+@pytest.mark.parametrize("base", ["./model.gguf", "made"])
+@pytest.mark.parametrize("line", DRY)
+async def test_a_dry_run_refuses_what_create_refuses(kernel, corral: Corral, base: str, line: str) -> None:
+    small_model(Path("model.gguf"))
+    Path("text.gguf").write_text("this is no weight file")
+    lora(Path("gemma.gguf"), **{"general.architecture": "gemma2"})
+    Path("Modelfile").write_text("FROM ./model.gguf\n")
+    assert (await corral("create", "made")).code == 0
+    Path("Modelfile").write_text(f"FROM {base}\n{line}\n")
+    told = []
+    for more in (["--dry-run"], []):
+        done = await corral("create", "wrong", *more)
+        assert (done.code, done.out) == (1, "")
+        assert DRY[line] in done.err
+        told.append(done.err.splitlines()[-1].removeprefix("Error: 400 Bad Request: ").removeprefix("Error: "))
+    assert told[0] == told[1]
+    assert [model.ref.model for model in kernel.store.list()] == ["made"]
+
+
+async def test_a_dry_run_warns_as_create_does(corral: Corral) -> None:
+    small_model(Path("model.gguf"), names=tuple(name for name in SHAPES if name != "output_norm.weight"))
+    Path("Modelfile").write_text("FROM ./model.gguf\n")
+    plan, done = await corral("create", "m", "--dry-run"), await corral("create", "m")
+    assert (plan.code, done.code) == (0, 0)
+    (warning,) = (line for line in plan.err.splitlines() if line.startswith("warning: "))
+    assert "output_norm.weight" in warning
+    assert warning in done.err.splitlines()
+
+
 async def test_a_broken_folder_is_not_sent(kernel, corral: Corral) -> None:
     shutil.copytree(CHECKPOINTS / "llama", "some_model")
     shard = Path("some_model/model-00002-of-00002.safetensors")
@@ -156,7 +194,7 @@ async def test_a_family_unknown_here_is_left_to_the_server(kernel, corral: Corra
     for more, is_sent in ((["--dry-run"], False), ([], True)):
         done = await corral("create", "custom-st", *more)
         assert done.code == 1
-        assert "unsupported architecture 'OtherForCausalLM'" in done.err
+        assert 'unsupported architecture "OtherForCausalLM" in config.json' in done.err
         assert ("copying file" in done.err) is is_sent
         assert not files(kernel.store.root / "blobs")  # what was sent was taken back
 

@@ -148,7 +148,8 @@ class Build:
             for step in self._told():
                 yield step
             self._parameters = {**converting.result.parameters, **self._parameters}
-            self._read = [await self._made(path.name, path) for path in converting.result.weights]
+            made = converting.result
+            self._read = [await self._made(made.name or path.name, path) for path in made.weights]
             return
         sets, whole = shards(paths)
         for name, path in whole.items():

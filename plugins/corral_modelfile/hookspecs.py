@@ -27,9 +27,13 @@ class ModelBuilder(Protocol):
 
 
 class Converted(Value, frozen=True):
-    """What a conversion wrote: weight files a loader reads, parameters that go with them, what was left out."""
+    """What a conversion wrote: weight files a loader reads, parameters that go with them, what was left out.
+
+    `name` is what complaints call the weights: the user does not have these files.
+    """
 
     weights: tuple[Path, ...]
+    name: str = ""
     parameters: JSONObject = {}
     warnings: tuple[str, ...] = ()
 

@@ -5,6 +5,7 @@ per-module alphas), the quotient is multiplied into B, so the file means the sam
 Sources: Hu et al. 2021 (LoRA); Kalajdzievski 2023 (rsLoRA).
 """
 
+import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,8 @@ from corral import FormatError, ModelInfo, TensorInfo, Unsupported
 from corral_gguf.writer import TensorSource, write_gguf
 from corral_modelfile.hookspecs import Converted
 from corral_safetensors.checkpoint import open_checkpoint
-from corral_safetensors.converter import ADAPTER_CONFIG, FILE_TYPES, Pace, ShouldStop, Tell, documents_of
-from corral_safetensors.documents import Fields
+from corral_safetensors.converter import ADAPTER_CONFIG, CONFIG, FILE_TYPES, Pace, ShouldStop, Tell, documents_of
+from corral_safetensors.documents import Documents, Fields
 from corral_safetensors.dtypes import Float32, encode
 from corral_safetensors.family import EMBEDDING, Family
 from corral_safetensors.header import StoredTensor
@@ -105,14 +106,15 @@ def convert_adapter(
     documents = documents_of(files, ADAPTER_CONFIG)
     config = documents.object(ADAPTER_CONFIG)
     _check_config(config)
-    family = next((family for family in reversed(families) if family.architecture == base.architecture), None)
-    if family is None:
-        raise Unsupported(f"unsupported architecture {base.architecture!r} of the base model")
+    fitting = [family for family in reversed(families) if family.architecture == base.architecture]
+    if not fitting:
+        raise Unsupported(f'unsupported architecture "{base.architecture}" of the base model')
+    _check_classes(documents, config, fitting)
     scaling = Scaling(config)
     pairs = find_pairs(open_checkpoint(documents))
     total = sum(pair.a.size_bytes + pair.b.size_bytes for pair in pairs)
     pace = Pace("converting adapter", total, tell, should_stop)
-    target = Target(family, base)
+    target = Target(fitting[0], base)
     sources: list[TensorSource] = []
     kind: FloatType = "F32"
     for pair in pairs:
@@ -134,7 +136,7 @@ def convert_adapter(
     }  # fmt: skip
     path = folder / "adapter.gguf"
     write_gguf(path, metadata, sources)
-    return Converted(weights=(path,))
+    return Converted(weights=(path,), name=f"the adapter of {ADAPTER_CONFIG}")
 
 
 def _check_config(config: Fields) -> None:
@@ -144,6 +146,22 @@ def _check_config(config: Fields) -> None:
     for key, what in _REFUSED.items():
         if config.values.get(key):
             raise Unsupported(f"{config.file}: {what} cannot be converted ({key} is set)")
+
+
+def _check_classes(documents: Documents, config: Fields, fitting: Sequence[Family]) -> None:
+    """What the files say the adapter was trained for must become the base's architecture; most say nothing.
+
+    Raises FormatError.
+    """
+    told = {config.file: config.child("auto_mapping").text("base_model_class")}
+    told |= {CONFIG: str(next(iter(documents.object(CONFIG).array("architectures")), ""))}
+    for file, name in told.items():
+        if name and not any(family.has_class(name) for family in fitting):
+            classes = [known for family in fitting for known in family.classes]
+            raise FormatError(
+                f"{file}: the adapter is for a {json.dumps(name[:80])}, the base model is {fitting[0].architecture} "
+                f"({', '.join(classes[:1])}): use its own base, or take the class out of the file if it is wrong"
+            )
 
 
 def find_pairs(tensors: Mapping[str, StoredTensor]) -> list[Pair]:

@@ -1,5 +1,6 @@
 """The converter: which files it takes, and a whole checkpoint from its files to one GGUF file."""
 
+import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +69,7 @@ def choose_family(families: Sequence[Family], config: Fields) -> Family:
             return family
     if not classes:
         raise FormatError(f"{config.file}: 'architectures' is missing")
-    raise Unsupported(f"unsupported architecture {str(classes[0])[:80]!r} in {config.file}")
+    raise Unsupported(f"unsupported architecture {json.dumps(str(classes[0])[:80])} in {config.file}")
 
 
 def settle_config(family: Family, config: Fields) -> Fields:
@@ -162,7 +163,8 @@ def convert_model(
     parameters: JSONObject = defaults.parameters(documents)
     if checkpoint.is_encoder:
         parameters |= encoders.length_parameter(documents, checkpoint.keys["context_length"])
-    return Converted(weights=(path,), parameters=parameters, warnings=checkpoint.warnings)
+    name = f"the model of {CONFIG}"
+    return Converted(weights=(path,), name=name, parameters=parameters, warnings=checkpoint.warnings)
 
 
 def _vocabulary_size(family: Family, config: Fields, weights: Mapping[str, Rows]) -> int:

@@ -1,7 +1,6 @@
 """The small files beside the weights: JSON read once, its values typed, its faults named by file and key."""
 
 import json
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from corral import FormatError
 
 _MAX_BYTES = 256 << 20  # the largest vocabularies take 40 MB
+_MAX_FLOAT = (2.0 - 2.0**-23) * 2.0**127
 
 
 class Fields:
@@ -49,7 +49,7 @@ class Fields:
                 raise FormatError(f"{self.file}: {key!r} is missing")
             return default
         if isinstance(value, bool) or not isinstance(value, int | float) or not _is_float(value):
-            raise self.wrong(key, "expected a finite number")
+            raise self.wrong(key, "expected a finite number of 32 bits")
         return float(value)
 
     def flag(self, key: str, default: bool = False) -> bool:
@@ -73,7 +73,7 @@ class Fields:
     def numbers(self, key: str) -> list[float]:
         values = self.array(key)
         if not all(isinstance(value, int | float) and _is_float(value) for value in values):
-            raise self.wrong(key, "expected a list of finite numbers")
+            raise self.wrong(key, "expected a list of finite numbers of 32 bits")
         return [float(value) for value in values]
 
     def child(self, *keys: str) -> "Fields":
@@ -96,10 +96,8 @@ class Fields:
 
 
 def _is_float(value: int | float) -> bool:
-    try:
-        return math.isfinite(float(value))
-    except OverflowError:
-        return False
+    """Whether a weight file can hold it."""
+    return -_MAX_FLOAT <= value <= _MAX_FLOAT
 
 
 class Documents:

@@ -4,6 +4,7 @@ A description covers only what a family has of its own; third parties add theirs
 `corral_safetensors_families`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from corral_safetensors.documents import Fields
 
 Keys = dict[str, Any]
 EMBEDDING = "token_embd"
+_HEAD = re.compile(r"(For[A-Z]\w*|Model)$")
 
 DECODER_TOP = {"embed_tokens": EMBEDDING, "norm": "output_norm", "lm_head": "output"}
 ATTENTION = {
@@ -56,3 +58,8 @@ class Family:
     tensors: Callable[[Fields], Mapping[str, list[float]]] = no_tensors
     trims_vocabulary: bool = False  # rows of the embedding beyond the tokenizer's are padding
     space_prefix: bool | None = None  # whether SentencePiece puts a space before the text, if the files do not say
+
+    def has_class(self, name: str) -> bool:
+        """Whether a class, also one with another head, has this family's layers: LlamaForTokenClassification."""
+        stems = {_HEAD.sub("", known).lower() for known in self.classes}
+        return any(re.match(rf"(?i:{re.escape(stem)})(?![a-z0-9])", name) for stem in stems)

@@ -11,7 +11,9 @@ _THETA = 10000.0
 
 def decoder(config: Fields) -> Keys:
     """Sizes, head counts, the norm's epsilon and the rotation of a llama-like decoder."""
-    n_heads = config.integer("num_attention_heads", low=1)
+    n_heads, eps = config.integer("num_attention_heads", low=1), config.number("rms_norm_eps")
+    if eps < 0:
+        raise config.wrong("rms_norm_eps", "expected a number from 0")
     keys: Keys = {
         "vocab_size": config.integer("vocab_size", low=1),
         "context_length": config.integer("max_position_embeddings", low=1),
@@ -20,7 +22,7 @@ def decoder(config: Fields) -> Keys:
         "feed_forward_length": config.integer("intermediate_size", low=1),
         "attention.head_count": n_heads,
         "attention.head_count_kv": config.integer("num_key_value_heads", default=n_heads, low=1),
-        "attention.layer_norm_rms_epsilon": config.number("rms_norm_eps"),
+        "attention.layer_norm_rms_epsilon": eps,
     }
     if config.has("head_dim"):
         keys["attention.key_length"] = keys["attention.value_length"] = config.integer("head_dim", low=1)

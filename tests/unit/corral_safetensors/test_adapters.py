@@ -176,6 +176,32 @@ def test_other_kinds_are_refused(
         convert(files, base=opened("llama").info)
 
 
+@pytest.mark.parametrize(
+    ("name", "is_good"),
+    [
+        ("LlamaForCausalLM", True), ("LlamaForTokenClassification", True), ("MistralModel", True),
+        ("LlamaGPTQForCausalLM", True), ("", True), (None, True),
+        ("Llama4ForCausalLM", False), ("MixtralForCausalLM", False), ("GPT2LMHeadModel", False), ("llamas", False),
+    ],
+)  # fmt: skip
+def test_the_class_of_the_base_is_that_of_the_adapter(
+    name: str | None, is_good: bool, opened: Opened, convert: Convert, tmp_path: Path
+) -> None:
+    """PEFT says what it wrapped; some programs put the base's own configuration beside the adapter."""
+    tensors, base = pair(f"{LAYER}.mlp.up_proj", F, E), opened("llama").info
+    files = adapter(tmp_path, {**PEFT, "auto_mapping": {"base_model_class": name}}, tensors)
+    beside = {**adapter(tmp_path, {**PEFT, "auto_mapping": None}, tensors), "config.json": tmp_path / "config.json"}
+    beside["config.json"].write_text(json.dumps({"architectures": [name] if name else None}))
+    for told, file in ((files, "adapter_config.json"), (beside, "config.json")):
+        if is_good:
+            assert convert(told, base=base).weights
+            continue
+        with pytest.raises(FormatError) as caught:
+            convert(told, base=base)
+        wanted = f'{file}: the adapter is for a "{name}", the base model is llama (LlamaForCausalLM): '
+        assert caught.value.message.startswith(wanted)
+
+
 def test_whole_tensors_are_refused(opened: Opened, convert: Convert, tmp_path: Path) -> None:
     files = adapter(tmp_path, PEFT, {"base_model.model.lm_head.weight": (V, E)})
     with pytest.raises(Unsupported, match=r"lm_head.weight': not a part of a LoRA pair"):

@@ -1,5 +1,6 @@
 """Models made through the kernel from safetensors: stored, run, adapted, quantized, pulled out of a package."""
 
+import json
 import zipfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -63,6 +64,21 @@ async def test_a_folder_becomes_a_model(kernel: Kernel, make: Make) -> None:
     assert model.parameters == {"temperature": 0.6, "top_k": 20, "top_p": 0.95}
     assert not list((kernel.store.root / "work").glob("create-*"))
     assert await answer(kernel, "tiny")
+
+
+async def test_what_no_file_of_the_user_is_called_is_not_blamed(kernel: Kernel, make: Make, tmp_path: Path) -> None:
+    files = checkpoint("mistral")
+    config = json.loads(files["config.json"].read_text(encoding="utf-8"))
+    files["config.json"] = tmp_path / "config.json"
+    for theta, wanted in (
+        (1e39, "config.json: rope_parameters: 'rope_theta' = 1e+39"),
+        (1e-60, "the model of config.json: invalid"),
+    ):
+        files["config.json"].write_text(json.dumps({**config, "rope_parameters": {"rope_theta": theta}}))
+        with pytest.raises(FormatError) as caught:
+            await make("tiny", files)
+        assert caught.value.message.startswith(wanted)
+    assert not kernel.store.list()
 
 
 async def test_parameters_of_the_request_win(kernel: Kernel, make: Make) -> None:
@@ -184,7 +200,7 @@ async def test_a_family_from_another_plugin(kernel: Kernel, make: Make, tmp_path
     text = files["config.json"].read_text(encoding="utf-8").replace("Qwen2ForCausalLM", "OtherForCausalLM")
     files["config.json"] = tmp_path / "config.json"
     files["config.json"].write_text(text, encoding="utf-8")
-    with pytest.raises(Unsupported, match="unsupported architecture 'OtherForCausalLM'"):
+    with pytest.raises(Unsupported, match='unsupported architecture "OtherForCausalLM" in config'):
         await make("other", files)
     kernel.plugins.manager.register(Other())
     await make("other", files)

@@ -183,6 +183,8 @@ def changed(tmp_path: Path, name: str, file: str, **values: Any) -> Files:
         ("mistral", {"vocab_size": 319}, "320 rows, but vocab_size is 319"),
         ("mistral", {"vocab_size": 1 << 30}, "320 rows, but vocab_size is 1073741824"),
         ("mistral", {"rms_norm_eps": float("nan")}, ""),
+        ("mistral", {"rms_norm_eps": 1e39}, "config.json: 'rms_norm_eps' = 1e+39: expected a finite number of 32 bits"),
+        ("mistral", {"rms_norm_eps": -1e-5}, "config.json: 'rms_norm_eps' = -1e-05: expected a number from 0"),
         ("mistral", {"architectures": None}, "'architectures' is missing"),
         ("phi3", {"rope_parameters": {"rope_type": "longrope", "long_factor": [1.0], "short_factor": [1.0]}},
          "expected"),
@@ -207,7 +209,7 @@ def test_f13_configurations_that_lie(
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("mistral", {"architectures": ["MambaForCausalLM"]}, "unsupported architecture 'MambaForCausalLM'"),
+        ("mistral", {"architectures": ["MambaForCausalLM"]}, 'unsupported architecture "MambaForCausalLM"'),
         ("mistral", {"hidden_act": "relu"}, "llama with activation 'relu' cannot be converted"),
         ("mistral", {"rope_parameters": {"rope_type": "magic"}}, "rope scaling 'magic'"),
         ("mistral", {"quantization_config": {"quant_method": "gptq"}}, "weights quantized with 'gptq'"),

@@ -73,29 +73,39 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     return member
 
 
-async def load(store: OllamaStore, source: Path) -> Sequence[StoredModel]:
-    """Take in every model of an archive.  Raises FormatError naming the member that is wrong.
+async def load(store: OllamaStore, source: Path | IO[bytes]) -> Sequence[StoredModel]:
+    """Take in every model of an archive: a file, or stdin, which need not be seekable.
 
-    Then, and when cancelled, the store is as it was.
+    Raises FormatError naming the member that is wrong.  Then, and when cancelled, the store is as it was.
     """
     added: list[str] = []
+    name = source.name if isinstance(source, Path) else "stdin"
     try:
-        with tarfile.open(source, "r:") as archive:
-            manifests = await _load_members(store, archive, source.name, added)
-        used = {digest for data in manifests.values() for digest in wire.read_manifest(data, source.name).digests}
+        with _opened(source) as archive:
+            manifests = await _load_members(store, archive, name, added)
+        used = {digest for data in manifests.values() for digest in wire.read_manifest(data, name).digests}
+        for digest in used:
+            if not store.has(digest):
+                raise FormatError(f"{name} is cut short, or was never whole: it ends without blob {digest}")
         for digest in added:
             if digest not in used:
-                raise FormatError(f"{source.name}: blob {digest} belongs to no model of the archive")
+                raise FormatError(f"{name}: blob {digest} belongs to no model of the archive")
         return [await store.put_manifest(ref, data) for ref, data in manifests.items()]
     except BaseException as err:
         kept = {layer.digest for model in store.list() for layer in model.layers}
         for digest in set(added) - kept:
             await asyncio.to_thread(store.path(digest).unlink, missing_ok=True)
+        if isinstance(err, tarfile.ReadError) and str(err) == "unexpected end of data":
+            raise FormatError(f"{name} is cut short: copy or export it again") from err
         if isinstance(err, tarfile.TarError | EOFError):
-            raise FormatError(f"{source.name} is no archive of models: {err}") from err
+            raise FormatError(f"{name} is no archive of models: {err}") from err
         if isinstance(err, OSError):
-            raise CorralError(f"{source}: {err.strerror or err}", code="store_error") from err
+            raise CorralError(f"{name}: {err.strerror or err}", code="store_error") from err
         raise
+
+
+def _opened(source: Path | IO[bytes]) -> tarfile.TarFile:
+    return tarfile.open(source, "r:") if isinstance(source, Path) else tarfile.open(fileobj=source, mode="r|")
 
 
 async def _load_members(

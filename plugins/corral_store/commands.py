@@ -59,7 +59,7 @@ def _to_stdout(store: OllamaStore, ref: ModelRef) -> None:
 
 
 class Import:
-    """`corral import FILE`."""
+    """`corral import FILE`, or `-` for stdin."""
 
     name, help = "import", "Take in a model from a file that export wrote"
 
@@ -71,14 +71,17 @@ class Import:
         parser.description = (
             "Take in the models of a file that `corral export` wrote; a model of the same name is replaced."
         )
-        parser.add_argument("file", metavar="FILE", type=Path)
+        parser.add_argument("file", metavar="FILE", type=Path, help="a file; - for stdin")
 
     async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
         """Raises FormatError, CorralError."""
         from corral_store.archive import load
 
-        if not args.file.is_file():
+        if str(args.file) == "-":
+            if sys.stdin.isatty():
+                raise CorralError("a model is no text from a terminal: name a file, or send one to stdin")
+        elif not args.file.is_file():
             raise BadRequest(f"{args.file}: no such file")
-        for model in await load(self._open(kernel), args.file):
+        for model in await load(self._open(kernel), sys.stdin.buffer if str(args.file) == "-" else args.file):
             sys.stderr.write(f"imported {model.ref.name}\n")
         return 0

@@ -95,12 +95,36 @@ def linked(data: bytes) -> bytes:
     return out.getvalue()
 
 
+def second(data: bytes) -> int:
+    """Where the second member begins."""
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        return archive.getmembers()[1].offset
+
+
+class Pipe(io.BytesIO):
+    """What cannot be moved about in, as a pipe."""
+
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: object) -> int:
+        raise io.UnsupportedOperation("seek")
+
+
 BROKEN = {
-    "truncated": (lambda data: data[:1500], "unexpected end of data"),
+    "truncated": (lambda data: data[:1500], "broken.tar is cut short"),
+    "truncated between members": (
+        lambda data: data[: second(data)],
+        "cut short, or was never whole: it ends without blob",
+    ),
+    "truncated in a header": (
+        lambda data: data[: second(data) + 100],
+        "cut short, or was never whole: it ends without",
+    ),
     "no archive": (lambda data: b"GGUF" * 1000, "no archive of models"),
     "empty": (lambda data: b"", "broken.tar"),
     "a lying blob": (changed(lambda m: m.update({first(m, "blobs/"): b"x"})), "digest mismatch"),
-    "a missing blob": (changed(lambda m: m.pop(first(m, "blobs/"))), "is not in the store"),
+    "a missing blob": (changed(lambda m: m.pop(first(m, "blobs/"))), "it ends without blob sha256:"),
     "no manifest": (changed(lambda m: m.pop(first(m, "manifests/"))), "holds no model"),
     "a broken manifest": (changed(lambda m: m.update({first(m, "manifests/"): b"{"})), "broken.tar: "),
     "a path": (changed(lambda m: m.update({"../../evil": b"x"})), "'../../evil' is neither"),
@@ -126,6 +150,9 @@ async def test_a_file_that_lies_changes_nothing(what: str, store: OllamaStore, t
     before = content(other.root)
     with pytest.raises(CorralError, match=words):
         await load(other, tmp_path / "broken.tar")
+    assert content(other.root) == before
+    with pytest.raises(CorralError, match=words.replace("broken.tar", "stdin")):
+        await load(other, Pipe((tmp_path / "broken.tar").read_bytes()))
     assert content(other.root) == before
 
 
@@ -175,3 +202,24 @@ def test_a_model_goes_to_stdout_unless_that_is_a_terminal(
     out, said = capfdbinary.readouterr()
     assert (out, said.startswith(b"Error: a model is no text for a terminal")) == (b"", True)
     assert not (tmp_path / "-").exists()
+
+
+def test_a_model_comes_from_stdin_unless_that_is_a_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import asyncio
+
+    store = opened(tmp_path / "one")
+    asyncio.run(model(store, name("m"), system="hi"))
+    export(store, name("m"), tmp_path / "m.tar")
+    monkeypatch.setattr("corral.kernel.discover", lambda: found([Plugin]))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    monkeypatch.setenv("CORRAL_MODELS", str(tmp_path / "two"))
+    monkeypatch.setattr("sys.argv", ["corral", "import", "-"])
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(Pipe((tmp_path / "m.tar").read_bytes())))
+    assert main() == 0
+    assert capsys.readouterr().err == "imported m:latest\n"
+    assert opened(tmp_path / "two").get(name("m")).system == "hi"
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    assert main() == 1
+    assert capsys.readouterr().err.startswith("Error: a model is no text from a terminal")

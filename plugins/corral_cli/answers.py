@@ -8,6 +8,7 @@ from contextlib import aclosing, contextmanager
 from typing import TextIO
 
 from corral import JSONObject
+from corral_cli.busy import Busy
 from corral_cli.client import Client, ServerError
 from corral_cli.session import Session
 from corral_cli.statistics import summary
@@ -78,17 +79,21 @@ def _columns(out: TextIO) -> int:
 
 
 @contextmanager
-def waiting() -> Iterator[None]:
-    """A spinner on the terminal's stderr while the block runs, with what takes so long; nothing elsewhere."""
+def waiting(busy: Busy) -> Iterator[None]:
+    """Tell on stderr what takes so long while the block runs: beside a spinner on a terminal, elsewhere in a line."""
     if not sys.stderr.isatty():
-        yield
+        with busy.listening(_told):
+            yield
         return
     from rich.console import Console
 
-    from corral_cli.logs import listening
-
-    with Console(stderr=True).status("") as status, listening(status.update):
+    with Console(stderr=True).status("") as status, busy.listening(status.update):
         yield
+
+
+def _told(text: str) -> None:
+    if text:
+        print(text, file=sys.stderr, flush=True)
 
 
 async def answer(client: Client, path: str, body: JSONObject, session: Session) -> Printer:
@@ -104,7 +109,7 @@ async def answer(client: Client, path: str, body: JSONObject, session: Session) 
     )
     last: JSONObject = {}
     async with aclosing(client.stream(path, body)) as parts:
-        with waiting():
+        with waiting(client.busy):
             first = await anext(parts, None)
         if first is not None:
             printer.show(_part(first))

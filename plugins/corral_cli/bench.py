@@ -98,6 +98,7 @@ class Bench:
 
     async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
         """Open the model once for each number of threads, then run the tests in turn.  Raises CorralError."""
+        from corral_cli.busy import Busy
         from corral_cli.logs import start_log
 
         tests = [
@@ -107,7 +108,7 @@ class Bench:
             raise CorralError("nothing to measure: give -p or -n a size above 0, and -r at least 1")
         if args.against:
             _require_peer()
-        start_log(kernel, quiet=True)
+        start_log(kernel, quiet=Busy())
         async with kernel.live():
             weights = await asyncio.to_thread(_open, kernel, args.model)
             try:

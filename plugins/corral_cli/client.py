@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from corral import API_VERSION, JSON, CorralError, JSONObject, __version__
+from corral_cli.busy import Busy
 from corral_http.address import split_host
 
 MAX_LINE = 8_000_000
@@ -40,8 +41,12 @@ class Unreachable(CorralError):
 class Client:
     """One server.  Every method raises CorralError when it cannot be reached, ServerError for what it answers."""
 
-    def __init__(self, address: str) -> None:
-        """`address` as in `OLLAMA_HOST`: "127.0.0.1:11434", "https://example.com/prefix"."""
+    def __init__(self, address: str, busy: Busy | None = None) -> None:
+        """`address` as in `OLLAMA_HOST`: "127.0.0.1:11434", "https://example.com/prefix".
+
+        `busy` is what a server in this very process says while one waits for it.
+        """
+        self.busy = busy or Busy()
         self.scheme, host, self.port, self.prefix = split_host(address)
         self.host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         machine = _ARCHITECTURES.get(platform.machine(), platform.machine())

@@ -122,9 +122,10 @@ class Doctor:
 
     async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
         """Print every finding; the exit code is 1 when something is broken."""
+        from corral_cli.busy import Busy
         from corral_cli.logs import start_log
 
-        start_log(kernel, quiet=True)
+        start_log(kernel, quiet=Busy())
         try:
             async with kernel.live():
                 found = await examine(kernel)

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from corral import CorralError
 from corral.kernel import Kernel
+from corral_cli.busy import Busy
 from corral_cli.client import Client
 
 NO_SERVER = "could not connect to corral server, run 'corral serve' to start it"
@@ -26,7 +27,8 @@ async def connect(kernel: Kernel, *, needs_server: bool = False) -> AsyncIterato
         from corral.server import serving  # aiohttp: 0.4 s that a client alone need not pay
         from corral_cli.logs import start_log
 
-        start_log(kernel, quiet=True)
+        busy = Busy()
+        start_log(kernel, quiet=busy)
         async with kernel.live(), serving(kernel, "127.0.0.1", 0) as addresses:
             host, port = addresses[0]
-            yield Client(f"{host}:{port}")
+            yield Client(f"{host}:{port}", busy)

@@ -129,6 +129,8 @@ def attached(prompt: str) -> JSONObject:
 
 async def embed(client: "Client", session: "Session", text: str, truncate: bool | None, dimensions: int) -> None:
     """Print the vector of `text` as one line of JSON."""
+    from corral_cli.answers import waiting
+
     if not text:
         raise CorralError('embedding models require input text. Usage: corral run MODEL "your text here"')
     body: JSONObject = {"model": session.model, "input": text}
@@ -138,5 +140,6 @@ async def embed(client: "Client", session: "Session", text: str, truncate: bool 
         body["dimensions"] = dimensions
     if session.keep_alive is not None:
         body["keep_alive"] = session.keep_alive
-    vectors = (await client.post("/api/embed", body)).get("embeddings") or [[]]
+    with waiting(client.busy):
+        vectors = (await client.post("/api/embed", body)).get("embeddings") or [[]]
     print(json.dumps(vectors[0], separators=(",", ":")))

@@ -59,7 +59,7 @@ async def _load(state: State, line: str) -> None:
         session.think = True if "thinking" in session.capabilities else None
     if session.system:
         session.messages.append({"role": "system", "content": session.system})
-    with waiting():
+    with waiting(state.client.busy):
         await state.load()
 
 

@@ -18,7 +18,7 @@ async def converse(client: Client, session: Session, prompt: Prompt | None = Non
     """Talk until `/bye` or Ctrl+D.  Raises CorralError for what ends the conversation early."""
     prompt = prompt or Prompt(default_history())
     state = State(client, session, prompt.history)
-    with waiting():
+    with waiting(client.busy):
         await state.load()
     for message in session.stored_messages:
         if message["role"] == "user":

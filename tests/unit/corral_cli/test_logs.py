@@ -9,7 +9,9 @@ import structlog
 from corral import config
 from corral.kernel import Kernel
 from corral.log import get_logger
-from corral_cli.logs import listening, start_log
+from corral_cli.answers import waiting
+from corral_cli.busy import Busy
+from corral_cli.logs import start_log
 
 
 @pytest.fixture(autouse=True)
@@ -18,8 +20,10 @@ def _log_is_reset() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-def start(level: str = "info") -> None:
-    start_log(Kernel(config.Config(kernel=config.KernelSettings(log_level=level)), []), quiet=True)
+def start(level: str = "info") -> Busy:
+    busy = Busy()
+    start_log(Kernel(config.Config(kernel=config.KernelSettings(log_level=level)), []), quiet=busy)
+    return busy
 
 
 def test_a_warning_is_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -48,15 +52,22 @@ def test_debugging_shows_the_log_itself(capsys: pytest.CaptureFixture[str]) -> N
 
 
 def test_compiling_is_passed_on(capsys: pytest.CaptureFixture[str]) -> None:
-    start()
+    busy = start()
     heard: list[str] = []
-    with listening(heard.append):
+    with busy.listening(heard.append), Busy().listening(heard.append):
         get_logger("kernels").info("kernels.compiling", count=3)
         get_logger("kernels").info("other")
         get_logger("kernels").info("kernels.compiled", count=3)
     get_logger("kernels").info("kernels.compiling", count=3)
     assert heard == ["compiling kernels for this processor, once for each new weight type", ""]
     assert capsys.readouterr().err == ""
+
+
+def test_compiling_is_told_where_there_is_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    with waiting(start()):
+        get_logger("kernels").info("kernels.compiling", count=3)
+        get_logger("kernels").info("kernels.compiled", count=3)
+    assert capsys.readouterr().err == "compiling kernels for this processor, once for each new weight type\n"
 
 
 def test_an_unwritable_kernel_cache_is_told_once(

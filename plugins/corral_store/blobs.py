@@ -102,14 +102,14 @@ class BlobFolder:
                 groups.setdefault(path.name.partition("-partial")[0], []).append(path)
         return [path for paths in groups.values() if max(map(_modified, paths)) < now - GRACE_S for path in paths]
 
-    def stale_work(self) -> list[Path]:
-        """Scratch folders of other plugins (`work/*` beside the blobs) that nobody has written to for an hour."""
-        work = self.root.parent / "work"
-        return [
-            folder
-            for folder in (work.iterdir() if work.is_dir() else ())
-            if max(map(_modified, (folder, *folder.rglob("*")))) < time.time() - GRACE_S
-        ]
+    def drop(self, path: Path) -> int:
+        """Remove a file of the folder; how many bytes it had."""
+        try:
+            size = path.lstat().st_size
+            path.unlink()
+        except FileNotFoundError:
+            return 0
+        return size
 
     def sha256(self, path: Path) -> str:
         """The digest of a file's content, blocking."""

@@ -1,4 +1,4 @@
-"""`corral export` and `corral import`: models as files, without a server."""
+"""`corral export`, `corral import` and `corral prune`: the store itself, without a server."""
 
 import argparse
 import sys
@@ -84,4 +84,29 @@ class Import:
             raise BadRequest(f"{args.file}: no such file")
         for model in await load(self._open(kernel), sys.stdin.buffer if str(args.file) == "-" else args.file):
             sys.stderr.write(f"imported {model.ref.name}\n")
+        return 0
+
+
+class Prune:
+    """`corral prune`."""
+
+    name, help = "prune", "Remove files that no model uses"
+
+    def __init__(self, open_store: Open) -> None:
+        self._open = open_store
+
+    def configure(self, parser: argparse.ArgumentParser) -> None:
+        """Nothing but the name."""
+        parser.description = (
+            "Remove the files of the store that no model uses, as a server does when it starts; those written to in "
+            "the last hour stay, because a pull or create may be at work with them."
+        )
+
+    async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
+        """Raises CorralError when a manifest cannot be read: nobody knows then what its model uses."""
+        pruned = await self._open(kernel).sweep()
+        blobs = "1 blob" if pruned.n_blobs == 1 else f"{pruned.n_blobs} blobs"
+        sys.stderr.write(f"removed {blobs} that no model uses, {pruned.n_bytes} bytes in all\n")
+        if pruned.skipped:
+            raise CorralError(f"no blob was looked at: {pruned.skipped}; pull, create or remove that model")
         return 0

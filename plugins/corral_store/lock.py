@@ -1,5 +1,6 @@
 """One lock for all processes that share a store: held while a manifest is swapped or blobs are removed."""
 
+import errno
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ LAYOUT = 1  # what this version writes; a store of a later one is only read
 def exclusive(root: Path) -> Iterator[None]:
     """Hold the store.  Blocks, so call it off the event loop.  Raises OSError, and CorralError for a newer store."""
     with (root / FILE).open("a+b") as file:
-        _lock(file)
+        take(file)
         file.seek(0)
         text = file.read(16).strip()
         if not text:
@@ -29,12 +30,19 @@ def exclusive(root: Path) -> Iterator[None]:
         yield  # closing the file releases the lock
 
 
-def _lock(file: IO[bytes]) -> None:
-    if sys.platform == "win32":
-        import msvcrt
+def take(file: IO[bytes], *, wait: bool = True) -> bool:
+    """Lock a file until it is closed, by its process's end too.  False: another has it, and we did not `wait`."""
+    try:
+        if sys.platform == "win32":
+            import msvcrt
 
-        msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
-    else:
-        import fcntl
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK if wait else msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
 
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX)
+            fcntl.flock(file.fileno(), fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+    except OSError as err:
+        if wait or err.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+            raise
+        return False
+    return True

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from corral import Command, ConfigError, CorralError, ModelRef, Settings, Store, Unsupported, hookimpl
 from corral_store import names
-from corral_store.commands import Export, Import
+from corral_store.commands import Export, Import, Prune
 from corral_store.store import OllamaStore
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ class Plugin:
 
     @hookimpl
     def corral_commands(self) -> Iterable[Command]:
-        """`corral export` and `corral import`."""
+        """`corral export`, `corral import` and `corral prune`."""
         yield Export(self._opened)
         yield Import(self._opened)
+        yield Prune(self._opened)
 
     def _opened(self, kernel: "Kernel") -> OllamaStore:
         """The store for a command that needs nothing else of the kernel."""
@@ -68,6 +69,8 @@ class Plugin:
             self.store.open(root_of(settings.models), noprune=settings.noprune)
             try:
                 await self.store.migrate()
+                if settings.noprune:
+                    await self.store.sweep(blobs=False)
                 removed = 0 if settings.noprune else await self.store.prune()
             except CorralError as err:
                 self.store.log.warning("store.read_only", error=err.message)

@@ -1,9 +1,9 @@
 """The store: manifests and blobs together."""
 
 import hashlib
-import shutil
 from collections.abc import AsyncIterable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from corral import (
@@ -19,10 +19,19 @@ from corral import (
     StoredModel,
 )
 from corral.log import get_logger
-from corral_store import digests, files, lock, wire
+from corral_store import digests, files, lock, wire, work
 from corral_store.blobs import BlobFolder
 from corral_store.doctor import Finding, examine
 from corral_store.tree import ManifestTree
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What `sweep` removed.  `skipped`: why it left all blobs alone."""
+
+    n_blobs: int
+    n_bytes: int
+    skipped: str = ""
 
 
 class OllamaStore:
@@ -213,23 +222,29 @@ class OllamaStore:
         await files.in_thread(work)
 
     async def prune(self) -> int:
-        """Remove what nothing refers to and is older than an hour; nothing at all while a manifest is unreadable."""
+        """Remove what nothing refers to and is older than an hour; no blob at all while a manifest is unreadable."""
+        pruned = await self.sweep()
+        if pruned.skipped:
+            self.log.warning("prune.skipped", error=pruned.skipped)
+        return pruned.n_blobs
 
-        def work() -> int:
+    async def sweep(self, *, blobs: bool = True) -> "Pruned":
+        """The same, told in full; without `blobs` only what was left by work that has ended."""
+
+        def sweeping() -> Pruned:
             with self._writing("pruning"):
+                n_bytes = work.sweep(self.root)
+                if not blobs:
+                    return Pruned(0, n_bytes)
                 used, broken = self.tree.used()
                 if broken:
-                    self.log.warning("prune.skipped", error=broken[0])
-                    return 0
+                    return Pruned(0, n_bytes, skipped=broken[0])
                 stale = self.blobs.stale(used)
-                for path in stale:
-                    path.unlink(missing_ok=True)
-                for folder in self.blobs.stale_work():
-                    shutil.rmtree(folder, ignore_errors=True)
+                n_bytes += sum(map(self.blobs.drop, stale))
                 self.tree.remove_empty_folders()
-                return len(stale)
+                return Pruned(len(stale), n_bytes)
 
-        return await files.in_thread(work)
+        return await files.in_thread(sweeping)
 
     async def doctor(self, *, repair: bool = False) -> tuple[Finding, ...]:
         """Check every manifest and re-hash every blob (slow: reads everything).  With `repair`, mend what can be."""

@@ -132,6 +132,8 @@ async def test_killed_anywhere_the_next_start_finds_the_old_store_or_the_new(ggu
             stdout=subprocess.DEVNULL,
         ).returncode
         assert code == (0 if nth == 100 else 9)
+        async with Kernel(Config(kernel=settings), plugins).live() as kernel:
+            assert not list((kernel.store.root / "work").glob("*")), "what the dead worked on is gone at once"
         long_ago = time.time() - 2 * 3600
         for file in Path(settings.models).rglob("*"):
             os.utime(file, (long_ago, long_ago))

@@ -1,7 +1,9 @@
 """Models as files: out of one store, into another, and nothing from a file that lies."""
 
 import io
+import os
 import tarfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,6 +182,15 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert corral("one", "export", "nobody", "x.tar") == (1, "Error: model 'nobody:latest' not found\n")
     assert corral("one", "export", "m", "none/x.tar") == (1, "Error: none is no folder\n")
     assert corral("two", "import", "x.tar") == (1, "Error: x.tar: no such file\n")
+    young, old = (asyncio.run(opened(tmp_path / "two").put(chunked(text))) for text in (b"young", b"as old as that"))
+    path = opened(tmp_path / "two").path(old.digest)
+    os.utime(path, (time.time() - 7200,) * 2)
+    assert corral("two", "prune") == (0, "removed 1 blob that no model uses, 14 bytes in all\n")
+    assert (path.exists(), opened(tmp_path / "two").has(young.digest)) == (False, True)
+    manifest = tmp_path / "two/manifests/registry.ollama.ai/library/m/latest"
+    manifest.write_bytes(b"{")
+    code, said = corral("two", "prune")
+    assert (code, "Error: no blob was looked at: the manifest of m:latest" in said) == (1, True), said
 
 
 def test_a_model_goes_to_stdout_unless_that_is_a_terminal(

@@ -17,12 +17,14 @@ _RAW_SINCE = (24, 1)  # the first version with `--progress-bar raw`
 _PERIOD_S = 0.25
 _TERMINATE_S = 3.0
 _PROGRESS = re.compile(rb"Progress ([0-9]{1,18}) of ([0-9]{1,18})")
+_SIZE = re.compile(rb"\s*(?:Downloading|Using cached) \S+ \(([0-9]{1,9}(?:\.[0-9])?) (bytes|kB|MB)\)")
+_UNITS = {b"bytes": 1, b"kB": 1000, b"MB": 1_000_000}
 _MAX_LINE_BYTES = 1 << 16
 _KEPT_LINES = 60
 
 
 class Fetched(Value, frozen=True):
-    """How far a download is, in bytes; `total` is 0 while unknown."""
+    """How far a download is, in bytes; `total` is 0 while unknown, and rounded where pip says no better."""
 
     completed: int
     total: int = 0
@@ -112,6 +114,7 @@ class _Watch:
         self.errors: list[str] = []
         self._folder = folder
         self._told: Fetched | None = None
+        self._size = 0
         self._readers = [
             asyncio.ensure_future(self._read(stream)) for stream in (process.stdout, process.stderr) if stream
         ]
@@ -121,7 +124,8 @@ class _Watch:
         last, running = Fetched(completed=0), True
         while running:
             running = bool((await asyncio.wait(self._readers, timeout=_PERIOD_S))[1])
-            now = self._told or Fetched(completed=await asyncio.to_thread(_largest_file, self._folder))
+            found = 0 if self._told else await asyncio.to_thread(_largest_file, self._folder)
+            now = self._told or Fetched(completed=found, total=self._size)
             if now.completed > last.completed:
                 yield now
                 last = now
@@ -140,7 +144,9 @@ class _Watch:
             if not line:
                 return
             if match := _PROGRESS.match(line):
-                self._told = Fetched(completed=int(match[1]), total=int(match[2]))
+                self._told = Fetched(completed=int(match[1]), total=int(match[2]) or self._size)
+            elif match := _SIZE.match(line):
+                self._size = round(float(match[1]) * _UNITS[match[2]])
             elif line.strip():
                 self.errors = [*self.errors[-_KEPT_LINES:], line.decode("utf-8", "replace").strip()]
 

@@ -132,6 +132,35 @@ async def test_old_versions_are_watched(
 
 
 @pytest.mark.parametrize(
+    ("version", "line", "total"),
+    [
+        ("23.2.1", "  Downloading x-1.0-py3-none-any.whl (92.9 MB)", 92_900_000),
+        ("23.2.1", "  Downloading http://host/x-1.0-py3-none-any.whl (250 kB)", 250_000),
+        ("23.2.1", "  Using cached x-1.0-py3-none-any.whl (7 bytes)", 10),
+        ("23.2.1", "  Downloading x-1.0-py3-none-any.whl (lots)", 0),
+        ("25.0", "  Downloading x.whl (20 kB)\nProgress 10 of 0", 20_000),
+        ("25.0", "  Downloading x.whl (20 kB)\nProgress 10 of 19987", 19_987),
+    ],
+)
+async def test_the_size_that_pip_prints(
+    kernel: Kernel,
+    fake: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+    line: str,
+    total: int,
+) -> None:
+    """Where no progress line has a total, the line before the download does, rounded; what came is the least."""
+    fake(f"printf '%b\\n' '{line}'\nsleep 0.1\nprintf 0123456789 > \"$TMPDIR/x.whl\"\nexec sleep 60")
+    monkeypatch.setattr(importlib.metadata, "version", lambda _: version)
+    async with aclosing(kernel.pull(kernel.parse_ref("pypi/m"))) as steps:
+        async for step in steps:
+            if step.completed_bytes:
+                assert (step.completed_bytes, step.total_bytes) == (10, total)
+                break
+
+
+@pytest.mark.parametrize(
     ("script", "message"),
     [
         ("echo 'ERROR: one' >&2; echo 'ERROR: two' >&2; exit 1", "pip could not fetch 'm': two"),

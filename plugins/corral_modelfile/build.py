@@ -13,6 +13,7 @@ from corral.log import get_logger
 from corral_modelfile import adapters, encoding
 from corral_modelfile.checks import doubts
 from corral_modelfile.layers import IMAGE, Layers, Part, from_base, weights_part
+from corral_modelfile.modelfile import require_version
 from corral_modelfile.request import CreateRequest, overlay
 from corral_modelfile.scratch import Scratch
 from corral_modelfile.weights import Reader, WeightFile, shards
@@ -310,7 +311,7 @@ class Build:
             quantization=info.quantization or "unknown",
             renderer=request.renderer or base.renderer or dialect,
             parser=request.parser or base.parser or dialect,
-            requires=request.requires.removeprefix("v") or base.requires,
+            requires=require_version(request.requires) or base.requires,
         )
         return overlay(config, request.info)
 

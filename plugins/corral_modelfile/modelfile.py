@@ -28,6 +28,14 @@ _WORDS = r"[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)*"
 _SEMVER = re.compile(rf"{_NUMBER}(\.{_NUMBER}(\.{_NUMBER}(-{_WORDS})?(\+{_WORDS})?)?)?", re.ASCII)
 
 
+def require_version(text: str, where: str = "") -> str:
+    """REQUIRES without a leading v.  Raises BadRequest for what is no version."""
+    version = text.removeprefix("v")
+    if text and _SEMVER.fullmatch(version) is None:
+        raise BadRequest(f"requires must be a valid semver (e.g. 0.14.0){where}")
+    return version
+
+
 class Instruction(Value, frozen=True):
     """One command in lower case.  `key` is a parameter's name or a message's role, `line` where it begins, from 1."""
 
@@ -76,10 +84,7 @@ class Modelfile(Value, frozen=True):
     def requires(self) -> str:
         """The version of the server this model needs, without a leading v.  Raises BadRequest."""
         found = self._all("requires")
-        version = found[-1].value.removeprefix("v") if found else ""
-        if version and _SEMVER.fullmatch(version) is None:
-            raise BadRequest(f"requires must be a valid semver (e.g. 0.14.0) (line {found[-1].line}: REQUIRES)")
-        return version
+        return require_version(found[-1].value, f" (line {found[-1].line}: REQUIRES)") if found else ""
 
     def fields(self) -> JSONObject:
         """The fields of POST /api/create that need no files; empty ones are left out.  Raises BadRequest."""

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from corral import JSON, BadRequest, JSONObject, Message, ModelConfig, ModelRef, Value
 from corral_generation.options import resolve_options
+from corral_modelfile.modelfile import require_version
 
 _ROLES = ("system", "user", "assistant", "tool")
 _TEXTS = {
@@ -51,6 +52,7 @@ class CreateRequest(Value, frozen=True):
                     raise BadRequest("invalid digest format", code="invalid_digest")
         if self.draft_quantize and not self.draft_files:
             raise BadRequest("--draft-quantize requires a DRAFT model")
+        require_version(self.requires)
         resolve_options(self.parameters, {})  # what no request could run with is not stored; other names are
         for message in self.messages:
             if message.role not in _ROLES:

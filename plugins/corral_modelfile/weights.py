@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from corral.kernel import Kernel
 
 _SHARD = re.compile(r"(?:.*/)?([^/]+)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
+_GGUF = b"GGUF"
 _HEAD_BYTES = 64
 _COPY_BYTES = 4 << 20
 _VOCABULARY = "tokenizer.ggml.tokens"
@@ -56,10 +57,10 @@ class Reader:
             if converter.fits(files):
                 return converter
         if safetensors:
-            raise Unsupported("converting safetensors needs the plugin safetensors")
+            raise Unsupported(f"converting safetensors needs the plugin safetensors{self._kernel.plugins.hint}")
         for name in strangers:
             if name.lower().endswith(".gguf"):
-                raise BadRequest(f"supplied file was not in GGUF format: {name}")
+                raise self._unread(name, files[name])
         names = ", ".join(sorted(strangers))[:200]
         raise BadRequest(f"unknown type: nothing here reads {names}" if names else "unknown type")
 
@@ -71,7 +72,7 @@ class Reader:
         """Check a whole file, its vocabulary too, and close it again.  Blocking.  Raises FormatError, BadRequest."""
         loader = self._loader(path)
         if loader is None:
-            raise BadRequest(f"supplied file was not in GGUF format: {name}")
+            raise self._unread(name, path)
         try:
             weights = loader.open(path)
             try:
@@ -98,6 +99,14 @@ class Reader:
             raise FormatError(f"{path.name}: cannot be read: {err.strerror}") from err
         return next((loader for loader in self._kernel.loaders.values() if loader.sniff(head)), None)
 
+    def _unread(self, name: str, path: Path) -> BadRequest:
+        """Why no loader reads a file: it is no weights, or the plugin that would is off."""
+        with path.open("rb") as file:
+            is_gguf = file.read(len(_GGUF)) == _GGUF
+        if is_gguf or "gguf" not in self._kernel.loaders:
+            return Unsupported(f"no loader here reads {name} (there is {self._kernel.loaders.there_is})")
+        return BadRequest(f"supplied file was not in GGUF format: {name}")
+
     def merge(self, shards: Mapping[str, Path], folder: Path, tell: Tell, should_stop: ShouldStop) -> Path:
         """One file of all shards of a split one, written into `folder`.  Blocking.  Raises FormatError."""
         from corral_gguf.writer import TensorSource, write_gguf
@@ -109,7 +118,7 @@ class Reader:
         first, *others = (linked[name] for name in sorted(linked))
         loader = self._loader(first)
         if loader is None:
-            raise BadRequest(f"supplied file was not in GGUF format: {first.name}")
+            raise self._unread(first.name, first)
         for other in others:
             _require_shard(loader, other)
         weights = loader.open(first)

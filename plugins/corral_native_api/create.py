@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from corral import BadRequest
+from corral import BadRequest, Forbidden
 from corral.server import KERNEL
 from corral_modelfile import CreateRequest
 from corral_native_api import fields
@@ -15,6 +15,10 @@ async def create(request: web.Request, body: CreateBody) -> web.StreamResponse:
     kernel = request.app[KERNEL]
     if not body.target.strip():
         raise BadRequest("invalid model name", code="invalid_name")
+    if body.remote_host:
+        raise Forbidden(
+            f"ollama cloud is disabled: no model can be made of one at remote_host {body.remote_host!r:.80}"
+        )
     licenses = (body.license,) if isinstance(body.license, str) else body.license
     typed = CreateRequest(
         ref=kernel.store.resolve(kernel.parse_ref(body.target)),

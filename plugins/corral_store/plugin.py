@@ -41,7 +41,7 @@ class Plugin:
         """The store for a command that needs nothing else of the kernel."""
         settings = kernel.config.kernel
         if settings.store != self.store.name:
-            raise Unsupported(f"models of the store {settings.store!r} cannot be written to files")
+            raise Unsupported(f"this command works on the store {self.store.name!r}, in use is {settings.store!r}")
         self.store.open(root_of(settings.models), noprune=settings.noprune)
         return self.store
 

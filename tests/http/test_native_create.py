@@ -94,6 +94,19 @@ async def test_row_52_errors(client, digest):
     assert (status, text) == (400, "template error: unclosed action")
 
 
+async def test_row_52_fields_that_no_model_can_have(client, kernel, digest):
+    files = {"files": {"tiny.gguf": digest}}
+    for version in ("abc", "1.2.3.4", "v", "1.0\n"):
+        status, text = await error(client, {"model": "m", "requires": version, **files})
+        assert (status, text) == (400, "requires must be a valid semver (e.g. 0.14.0)")
+    status, text = await error(client, {"model": "m", "remote_host": "https://ollama.com", **files})
+    assert status == 403
+    assert text == "ollama cloud is disabled: no model can be made of one at remote_host 'https://ollama.com'"
+    assert not kernel.store.list()
+    await lines(client, {"model": "m", "requires": "v1.2", **files})
+    assert kernel.find("m").config.requires == "1.2"
+
+
 async def test_row_52_parameters_and_roles_that_no_chat_could_use(client, digest):
     for parameters, message in (
         ({"temperature": "hot"}, 'option "temperature" must be of type float32'),

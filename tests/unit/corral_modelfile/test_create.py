@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from corral import BadRequest, Conversation, CorralError, FormatError, Message, ModelInfo, Progress, Unsupported
+from corral.config import Config, KernelSettings
 from corral.kernel import Kernel
 from corral_modelfile import Converted, CreateRequest, parse
 from corral_modelfile.encoding import human_count, messages, parameters
 from corral_modelfile.plugin import Builder
 
-from .conftest import FITS, Fails, Gguf, Make, blobs, kinds, lora, statuses
+from .conftest import FITS, PLUGINS, Fails, Gguf, Make, blobs, found, kinds, lora, statuses
 
 CHATML = (
     "{% for message in messages %}"
@@ -352,6 +353,22 @@ async def test_without_a_converter_safetensors_are_refused(tmp_path: Path, error
     (tmp_path / "model.safetensors").write_bytes(b"\x02\0\0\0\0\0\0\0{}")
     message = await error(Unsupported, files=[tmp_path / "model.safetensors"])
     assert message == "converting safetensors needs the plugin safetensors"
+
+
+async def test_without_the_loader_the_plugin_that_is_off_is_named(make: Make, gguf: Gguf, tmp_path: Path) -> None:
+    path = gguf("m.gguf")
+    await make("m", files=[path])
+    config = Config(kernel=KernelSettings(models=str(tmp_path / "models")), plugins={"gguf": {"enabled": False}})
+    async with Kernel(config, [found(name) for name in PLUGINS]).live() as kernel:
+        files = {"m.gguf": (await kernel.store.adopt(path)).digest}
+        ref = kernel.parse_ref("n")
+        for request, name in (
+            (CreateRequest(ref=ref, base="m"), "m:latest"),
+            (CreateRequest(ref=ref, files=files), "m.gguf"),
+        ):
+            with pytest.raises(Unsupported) as caught:
+                await anext(kernel.service("corral_model_builder").create(request))
+            assert caught.value.message == f"no loader here reads {name} (there is none; plugins that are off: gguf)"
 
 
 async def test_converters(kernel: Kernel, make: Make, gguf: Gguf, tmp_path: Path) -> None:

@@ -250,7 +250,7 @@ class ModelPool:
             expires_at = wall + (resident.expires_at or now + resident.keep_alive_s) - now
             stats = resident.runner.stats() if resident.runner else None
             size, room = (stats.weights_bytes + stats.kv_bytes, stats.kv_tokens) if stats else (0, 0)
-            context = min(resident.num_ctx or room, room)
+            context = min(resident.num_ctx or room, room, resident.weights.info.context_length or room)
             activity = {"active": stats.active, "queued": stats.queued, **stats.totals.facts} if stats else {}
             row = LoadedModel(model=resident.model, size_bytes=size, context_length=context, expires_at=expires_at)
             rows.append(replace(row, activity=activity))

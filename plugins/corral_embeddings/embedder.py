@@ -33,7 +33,7 @@ class PoolEmbedder:
         async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
             load_ns = time.perf_counter_ns() - began
             runner = resident.required_runner
-            limit = min(num_ctx, runner.stats().kv_tokens or num_ctx)
+            limit = resident.num_ctx = min(num_ctx, runner.stats().kv_tokens or num_ctx)
             inputs = await asyncio.to_thread(encode_all, resident.tokenizer, request, limit, failures)
             adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
             job = EmbedJob(inputs=tuple(inputs.values()), adapters=adapters)

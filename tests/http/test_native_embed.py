@@ -4,6 +4,9 @@ import math
 
 import pytest
 
+from corral.runners import RunnerStats
+from corral.testing.scripted_engine import ScriptedRunner
+
 
 async def test_row_43_shapes_and_order(api, doubles):
     one = await api.ok("embed", {"model": "m", "input": "abc"})
@@ -93,6 +96,21 @@ async def test_inputs_are_cut_to_what_the_runner_holds(api, doubles):
     await api.add("small", weights={"context_length": 4096})
     await api.ok("embed", {"model": "small", "input": "y" * 5000, "options": {"num_ctx": 10**6}})
     assert len(doubles.engine.embed_jobs[0].inputs[0]) == 4096
+
+
+async def test_ps_shows_the_context_that_inputs_are_cut_to(api, monkeypatch):
+    """Not what the runner has room for, which is shared."""
+    monkeypatch.setattr(ScriptedRunner, "stats", lambda _: RunnerStats(weights_bytes=1, kv_bytes=0, kv_tokens=4096))
+
+    async def shown():
+        (row,) = (await (await api.client.get("/api/ps")).json())["models"]
+        return row["context_length"]
+
+    await api.add("short", weights={"context_length": 64}, parameters={"num_ctx": 32})
+    await api.ok("embed", {"model": "short", "input": []})
+    assert await shown() == 64
+    await api.ok("embed", {"model": "short", "input": "y" * 100})
+    assert await shown() == 32
 
 
 async def test_row_44_vectors_that_are_no_numbers(api, doubles):

@@ -133,4 +133,3 @@ FILE_TYPES: dict[int, str] = {
     40: "Q1_0",
     41: "Q2_0",
 }
-FILE_TYPE_IDS: dict[str, int] = {name: number for number, name in FILE_TYPES.items()}

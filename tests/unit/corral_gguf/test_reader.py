@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from corral import FormatError
-from corral_gguf.constants import FILE_TYPE_IDS, TENSOR_TYPES, ValueType
+from corral_gguf.constants import FILE_TYPES, TENSOR_TYPES, ValueType
 from corral_gguf.loader import GgufLoader
 from corral_gguf.reader import Metadata
 from corral_gguf.writer import TensorSource, write_gguf
@@ -63,7 +63,7 @@ def test_our_tables_agree_with_the_gguf_package() -> None:
     for file_type in gguf.LlamaFileType:
         name = file_type.name.removeprefix("MOSTLY_").removeprefix("ALL_")
         if name != "GUESSED":
-            assert FILE_TYPE_IDS[name] == int(file_type)
+            assert FILE_TYPES[int(file_type)] == name
 
 
 def _old_text(content: bytes) -> bytes:

@@ -37,7 +37,7 @@ from corral_quantizers.provider import BlockQuantizer, Machine
 
 GOAL_WEIGHTS = 1.07e9
 SAME_WHEN_PURE = ("F16", "Q3_K_M", "Q3_K_L", "Q4_K_M", "Q5_K_M")  # as the source, or as the _S mix
-MIXES = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q2_K", "IQ4_XS")
+MIXES = ("Q4_0", "Q4_K_M", "Q5_K_M", "Q6_K", "Q2_K", "Q3_K_M", "Q3_K_L", "IQ4_XS")
 GOALS_S = {"Q4_0": 8, "Q4_K_M": 45}  # for a whole file of 1.07 G weights
 WHOLE = "## Whole files"
 RESULT = Path(__file__).parent / "results" / "quantize.md"

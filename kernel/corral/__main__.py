@@ -48,7 +48,7 @@ def run(argv: Sequence[str]) -> int:
     parser_class: type[argparse.ArgumentParser] = grammar() or argparse.ArgumentParser
     commands: dict[str, Command] = {**kernel.commands, "plugins": PluginsCommand()}
     parser = parser_class(prog="corral", description="Run language models on your own machine.", allow_abbrev=False)
-    parser.add_argument("--config", type=Path, metavar="FILE", help="configuration file (default: ~/.config/corral)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="settings (default: ~/.config/corral/corral.toml)")
     parser.add_argument("-v", "--version", action="store_true", help="show the version and exit")
     subparsers = parser.add_subparsers(title="Commands", metavar="COMMAND", dest="command", parser_class=parser_class)
     for command in commands.values():

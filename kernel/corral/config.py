@@ -75,7 +75,7 @@ def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> 
         try:
             tables = tomllib.loads(file.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as err:
-            raise ConfigError(f"{file}: {err}") from err
+            raise ConfigError(f"{file}: {getattr(err, 'strerror', None) or err}") from err
     typed(tables.get("kernel", {}), KernelSettings, f"{file}: [kernel]")
     typed(tables, Config, str(file))
     tables.setdefault("kernel", {}).update(_from_environment(environ))

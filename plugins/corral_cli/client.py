@@ -20,6 +20,8 @@ from corral_http.address import split_host
 MAX_LINE = 8_000_000
 """The longest NDJSON line that is read, in bytes."""
 CONNECT_TIMEOUT_S = 10.0
+HOST_SETTING = "the host is that of CORRAL_HOST, else of OLLAMA_HOST, else of [kernel] host"
+_NO_PATH = b"404 page not found"
 _READ_BYTES = 1 << 16
 _ARCHITECTURES = {"x86_64": "amd64", "AMD64": "amd64", "aarch64": "arm64"}
 
@@ -88,15 +90,15 @@ class Client:
         async with self._exchange(method, path, _encode(body), {"Content-Type": "application/json"}) as response:
             data = await asyncio.to_thread(response.read)
             if response.status >= 400:
-                raise ServerError(_error_text(data, response), response.status)
+                raise self._refusal(method, path, data, response)
             return _decode(data) if data.strip() else {}
 
     async def stream(self, path: str, body: JSONObject) -> AsyncGenerator[JSONObject, None]:
         """The objects of an NDJSON answer.  Closing the generator ends the request, and with it the server's work."""
         async with self._exchange("POST", path, _encode(body), {"Content-Type": "application/json"}) as response:
             if response.status >= 400:
-                text = _error_text(await asyncio.to_thread(response.read), response)
-                raise ServerError(f"{response.status} {response.reason}: {text}", response.status)
+                data = await asyncio.to_thread(response.read)
+                raise self._refusal("POST", path, data, response, f"{response.status} {response.reason}: ")
             async for line in _lines(response):
                 if not line.strip():
                     continue
@@ -131,6 +133,21 @@ class Client:
                     raise ServerError(_error_text(data, response), response.status)
                 return response.status == 201
 
+    def _refusal(
+        self, method: str, path: str, data: bytes, response: http.client.HTTPResponse, lead: str = ""
+    ) -> CorralError:
+        """What the server says went wrong; that it has no such path is no answer about a model."""
+        if response.status == 404 and data.strip() == _NO_PATH:
+            return CorralError(
+                f"{self._where} does not speak the native API ({method} {path}: 404): is its plugin native_api off?",
+                code="unsupported",
+            )
+        return ServerError(lead + _error_text(data, response), response.status)
+
+    @property
+    def _where(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}{self.prefix}"
+
     @asynccontextmanager
     async def _exchange(
         self, method: str, path: str, body: "bytes | _Counted | None", headers: Mapping[str, str]
@@ -150,8 +167,7 @@ class Client:
         try:
             yield await asyncio.to_thread(send)
         except (OSError, http.client.HTTPException) as err:
-            where = f"{self.scheme}://{self.host}:{self.port}"
-            raise Unreachable(f"{method} {where}{path}: {_reason(err)}") from err
+            raise Unreachable(f"{method} {self._where}{path}: {_reason(err)}") from err
         finally:
             for used in sockets:
                 with suppress(OSError):
@@ -213,6 +229,8 @@ def _error_text(data: bytes, response: http.client.HTTPResponse) -> str:
 
 
 def _reason(err: OSError | http.client.HTTPException) -> str:
+    if isinstance(err, socket.gaierror):
+        return f"{(err.strerror or str(err)).lower()} ({HOST_SETTING})"
     if isinstance(err, OSError):
         return (err.strerror or str(err) or type(err).__name__).lower()
     return "the server closed the connection in the middle of its answer"

@@ -3,6 +3,7 @@
 import argparse
 import os
 import signal
+import socket
 from typing import TYPE_CHECKING
 
 from corral import CorralError
@@ -28,6 +29,7 @@ class Serve:
 
         from corral.log import get_logger
         from corral.server import serving
+        from corral_cli.client import HOST_SETTING
         from corral_cli.interrupt import on_signal
         from corral_cli.logs import start_log
         from corral_http.address import split_host
@@ -47,9 +49,12 @@ class Serve:
                 try:
                     addresses = await stack.enter_async_context(serving(kernel, host, port))
                 except OSError as err:
-                    reason = (os.strerror(err.errno) if err.errno else str(err)).lower()
+                    if isinstance(err, socket.gaierror):
+                        reason = f"{err.strerror} ({HOST_SETTING})"
+                    else:
+                        reason = os.strerror(err.errno) if err.errno else str(err)
                     shown = f"[{host}]" if ":" in host else host
-                    raise CorralError(f"listen tcp {shown}:{port}: bind: {reason}") from err
+                    raise CorralError(f"listen tcp {shown}:{port}: bind: {reason[:1].lower()}{reason[1:]}") from err
                 log = get_logger("serve")
                 log.info("server.started", addresses=[f"{name}:{number}" for name, number in addresses])
                 warm_up(kernel)

@@ -1,6 +1,7 @@
 """The client: NDJSON, errors in the reference's shapes, ending a stream early."""
 
 import asyncio
+import socket
 from contextlib import aclosing
 
 import pytest
@@ -36,6 +37,32 @@ async def test_an_error_inside_a_stream_is_its_text(server: FakeServer) -> None:
     with pytest.raises(ServerError, match=r"^file does not exist$"):
         await read()
     assert seen == [{"status": "pulling manifest"}]
+
+
+async def test_a_server_without_the_native_api_is_not_one_without_the_model() -> None:
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 18\r\n\r\n404 page not found")
+        await writer.drain()
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        client = Client(f"127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        for asked, path in ((client.show("m"), "POST /api/show"), (client.get("/api/tags"), "GET /api/tags")):
+            with pytest.raises(CorralError, match=rf"does not speak the native API \({path}: 404\): is its") as caught:
+                await asked
+            assert not isinstance(caught.value, ServerError)  # 404 would mean that the model may be pulled
+        with pytest.raises(CorralError, match=r"\(POST /api/pull: 404\): is its plugin native_api off\?"):
+            await anext(client.stream("/api/pull", {}))
+
+
+async def test_a_host_that_is_not_found_names_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(Unreachable, match=r"^HEAD http://foo:11434/: name or service not known \(the host is that of"):
+        await Client("foo:bar").is_up()
 
 
 async def test_an_empty_answer_is_an_empty_object(server: FakeServer) -> None:

@@ -97,6 +97,15 @@ async def test_a_port_in_use(make: Callable[[str], Kernel]) -> None:
             await Serve().run(argparse.Namespace(), make(host))
 
 
+async def test_serving_on_a_host_that_is_not_found(make: Callable[[str], Kernel], monkeypatch) -> None:
+    def unknown(*_: object, **__: object) -> None:
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    with pytest.raises(CorralError, match=r"^listen tcp foo:1: bind: name or service not known \(the host is that of"):
+        await Serve().run(argparse.Namespace(), make("foo:1"))
+
+
 async def test_ctrl_c_ends_the_work_and_not_the_program() -> None:
     ended = []
 

@@ -73,5 +73,6 @@ def test_an_unusable_value_of_the_environment_is_as_if_not_set() -> None:
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"nowhere\.toml"):
+    with pytest.raises(ConfigError) as caught:
         load(tmp_path / "nowhere.toml", environ={})
+    assert caught.value.message == f"{tmp_path / 'nowhere.toml'}: No such file or directory"

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from corral import BadRequest, FormatError, JSONObject, ModelConfig, ModelInfo, ModelNotFound, Progress, Unsupported
 from corral.log import get_logger
 from corral_modelfile import adapters, encoding
-from corral_modelfile.checks import doubts
+from corral_modelfile.checks import doubts, unseen
 from corral_modelfile.layers import IMAGE, Layers, Part, from_base, weights_part
 from corral_modelfile.modelfile import require_version
 from corral_modelfile.request import CreateRequest, overlay
@@ -98,10 +98,12 @@ class Build:
         self._layers.parts += self._read
         if self._layers.model is not None:
             await asyncio.to_thread(self._check, self._layers.model)
+            projectors = [part.file for part in self._read if part.file and part.file.info.kind == "projector"]
+            self._untold += map(_step, unseen(self._kernel, self._layers.model, projectors))
             await self._detect_template(self._layers.model)
 
     def _check(self, file: WeightFile, larger: WeightFile | None = None) -> None:
-        self._untold += (Progress(status=text) for text in doubts(self._kernel, self._reader, file, larger))
+        self._untold += map(_step, doubts(self._kernel, self._reader, file, larger))
 
     async def _adapters(self) -> Steps:
         if not self._request.adapters:
@@ -314,6 +316,10 @@ class Build:
             requires=require_version(request.requires) or base.requires,
         )
         return overlay(config, request.info)
+
+
+def _step(text: str) -> Progress:
+    return Progress(status=text)
 
 
 def _part(file: WeightFile, digest: str) -> Part:

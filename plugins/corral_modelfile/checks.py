@@ -1,5 +1,6 @@
 """What keeps a model from running, as the plugins that run models know it."""
 
+from collections.abc import Iterable
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
@@ -27,3 +28,11 @@ def doubts(kernel: "Kernel", reader: Reader, file: WeightFile, larger: WeightFil
         if text:
             found.append(f"warning: {file.name} cannot be run here: {text}")
     return found
+
+
+def unseen(kernel: "Kernel", model: WeightFile, projectors: Iterable[WeightFile]) -> list[str]:
+    """Warnings of projectors that would be stored for nothing: no engine here sees or hears with this model."""
+    claimed = set[str]().union(*kernel.plugins.manager.hook.corral_capabilities(info=model.info))
+    if claimed & {"vision", "audio"}:
+        return []
+    return [f"warning: {file.name} is kept and not used: no engine here takes images or sound" for file in projectors]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from corral import ModelInfo
 from corral_modelfile import adapters
-from corral_modelfile.checks import doubts
+from corral_modelfile.checks import doubts, unseen
 from corral_modelfile.hookspecs import Converter, Describer
 from corral_modelfile.local_files import LocalFiles
 from corral_modelfile.modelfile import Modelfile
@@ -44,8 +44,10 @@ def rehearse(kernel: "Kernel", modelfile: Modelfile, files: LocalFiles, base: Mo
     if template and "go" in kernel.templates:
         kernel.templates["go"].compile(template)
     reader = Reader(kernel, _converters(kernel))
-    models = [] if files.base else [file for file in _read(reader, files.files) if file.info.kind == "model"]
-    warnings = [text for file in models[:1] for text in doubts(kernel, reader, file)]
+    read = [] if files.base else _read(reader, files.files)
+    models = [file for file in read if file.info.kind == "model"]
+    projectors = [file for file in read if file.info.kind == "projector"]
+    warnings = [t for file in models[:1] for t in (*doubts(kernel, reader, file), *unseen(kernel, file, projectors))]
     for group in adapters.grouped({name: name for name in files.adapters}):
         paths = {name: files.adapters[name] for name in group}
         if paths and reader.converter(paths) is None:

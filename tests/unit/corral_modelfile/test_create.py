@@ -98,7 +98,10 @@ async def test_a_broken_chat_template_fails_only_where_it_is_needed(
 async def test_projectors_adapters_and_drafts_are_told_apart(kernel: Kernel, make: Make, gguf: Gguf) -> None:
     projector = gguf("mmproj.gguf", {"general.architecture": "clip", "clip.has_vision_encoder": True}, ("v.weight",))
     adapter = lora(gguf("lora.gguf"), FITS)
-    await make("m", files=[gguf("m.gguf"), projector], adapters=[adapter], draft_files=[gguf("d.gguf", {"x.y": 1})])
+    draft = gguf("d.gguf", {"x.y": 1})
+    told = await make("m", files=[gguf("m.gguf"), projector], adapters=[adapter], draft_files=[draft])
+    unused = "warning: mmproj.gguf is kept and not used: no engine here takes images or sound"
+    assert unused in [step.status for step in told]
     assert kinds(kernel, "m") == ["model", "projector", "adapter", "draft"]
     model = kernel.find("m")
     assert model.config.families == ("llama", "clip")

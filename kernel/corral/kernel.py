@@ -88,10 +88,8 @@ class Kernel:
     async def pull(self, ref: ModelRef, *, insecure: bool = False) -> AsyncGenerator[Progress, None]:
         """Fetch a model from the source its name belongs to."""
         if ref.source not in self.sources:
-            small = [
-                f"; `corral pull {s.starter}` gets a small one" for s in self.sources.values() if hasattr(s, "starter")
-            ]
-            missing = f"no source {ref.source!r} is enabled to pull from{self.sources.hint}{''.join(small)}"
+            named = [f"; `corral pull {s.starter}` gets one" for s in self.sources.values() if hasattr(s, "starter")]
+            missing = f"no source {ref.source!r} is enabled to pull from{self.sources.hint}{''.join(named)}"
             raise ModelNotFound(f"model '{ref.name}' not found, and {missing}")
         async with aclosing(self.sources[ref.source].pull(ref, self.store, insecure=insecure)) as updates:
             async for progress in updates:

@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from msgspec.structs import replace
-
 from corral.config import duration_s
 from corral.errors import Busy, CorralError, OutOfMemory, Unsupported
 from corral.log import get_logger
@@ -91,28 +89,28 @@ class ModelPool:
         try:
             yield resident
         finally:
-            resident.active -= 1
-            if resident.active == 0:
-                self._start_clock(resident)
-                async with self._idle:
-                    self._idle.notify_all()
+            await self._release(resident)
+
+    async def _release(self, resident: Resident) -> None:
+        resident.active -= 1
+        if resident.active == 0:
+            self._start_clock(resident)
+            async with self._idle:
+                self._idle.notify_all()
 
     async def _acquire(self, model: StoredModel) -> Resident:
         key = "|".join(map(str, (*model.weights, *model.drafts)))
-        while True:
-            resident = self._residents.get(key)
-            if resident is not None and resident.runner is not None and not resident.runner.alive:
-                self._drop(resident)
-                resident = None
-            if resident is None:
-                resident = await self._join_load(key, model)
-            if self._residents.get(key) is resident:  # else it was evicted between its load and this request
-                resident.active += 1
-                resident.stop_clock()
-                return resident
+        resident = self._residents.get(key)
+        if resident and resident.runner and not resident.runner.alive:
+            self._drop(resident)
+        if resident is None or key not in self._residents:
+            return await self._join_load(key, model)
+        resident.active += 1
+        resident.stop_clock()
+        return resident
 
     async def _join_load(self, key: str, model: StoredModel) -> Resident:
-        """Wait for the one load of this model; it is aborted when nobody waits for it any more."""
+        """Wait for the one load of this model, and hold it; the load is aborted when nobody waits for it any more."""
         task = self._loading.get(key)
         if len(self._waiting) >= self.settings.max_queue + (self.settings.num_parallel if task else 0):
             raise Busy(BUSY)
@@ -124,8 +122,10 @@ class ModelPool:
         try:
             return await asyncio.shield(task)
         except asyncio.CancelledError:
-            if self._waiting.count(task) == 1 and not task.cancel() and not task.exception():
-                self._start_clock(task.result())
+            if task.done() and not task.cancelled() and not task.exception():
+                await self._release(task.result())
+            elif self._waiting.count(task) == 1:
+                task.cancel()
             raise
         finally:
             self._waiting.remove(task)
@@ -153,6 +153,9 @@ class ModelPool:
                 resident.weights.close()
                 raise
             self._residents[key] = resident
+            resident.active = self._waiting.count(self._loading[key])  # held for each of them before anybody may evict
+            if not resident.active:
+                self._start_clock(resident)
             load_ms = round((time.perf_counter() - began) * 1e3)
             size = resident.runner.stats().weights_bytes if resident.runner else 0
             get_logger("pool").info("model.loaded", model=model.ref.name, size_bytes=size, load_ms=load_ms)
@@ -224,9 +227,8 @@ class ModelPool:
             task.add_done_callback(self._closing.discard)
 
     async def _close(self, resident: Resident) -> None:
-        while resident.active:  # a request that holds it ends first
-            async with self._idle:
-                await self._idle.wait()
+        async with self._idle:  # a request that holds it ends first
+            await self._idle.wait_for(lambda: not resident.active)
         try:
             if resident.runner:
                 await resident.runner.close()
@@ -247,11 +249,11 @@ class ModelPool:
         """What is in memory, longest remaining life first."""
         now, wall, rows = time.monotonic(), time.time(), []
         for resident in self._residents.values():
-            expires_at = wall + (resident.expires_at or now + resident.keep_alive_s) - now
+            at = wall + (resident.expires_at or now + resident.keep_alive_s) - now
             stats = resident.runner.stats() if resident.runner else None
             size, room = (stats.weights_bytes + stats.kv_bytes, stats.kv_tokens) if stats else (0, 0)
-            context = min(resident.num_ctx or room, room, resident.weights.info.context_length or room)
-            activity = {"active": stats.active, "queued": stats.queued, **stats.totals.facts} if stats else {}
-            row = LoadedModel(model=resident.model, size_bytes=size, context_length=context, expires_at=expires_at)
-            rows.append(replace(row, activity=activity))
+            n_ctx = min(resident.num_ctx or room, room, resident.weights.info.context_length or room)
+            did = {"active": stats.active, "queued": stats.queued, **stats.totals.facts} if stats else {}
+            row = LoadedModel(model=resident.model, size_bytes=size, context_length=n_ctx, expires_at=at, activity=did)
+            rows.append(row)
         return sorted(rows, key=lambda row: -row.expires_at)

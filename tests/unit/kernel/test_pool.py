@@ -209,3 +209,35 @@ async def test_a_models_draft_is_told_to_the_engine_and_part_of_what_is_loaded(
         assert [settings.draft for settings in doubles.engine.settings] == ["", "draft.gguf"]
     await kernel.pool.unload(drafted)
     assert [loaded.model.drafts for loaded in kernel.pool.loaded()] == [()]
+
+
+@pytest.mark.parametrize("n_requests", [2, 8])
+async def test_more_models_than_may_be_loaded_are_all_served(make_kernel: Any, n_requests: int) -> None:
+    kernel = await make_kernel([Doubles], store="memory", max_loaded_models=1)
+    models = [await add(kernel, name) for name in ("a", "b")]
+    served: list[str] = []
+
+    async def use(model: StoredModel) -> None:
+        async with kernel.pool.lease(model):
+            await asyncio.sleep(0)
+            served.append(model.ref.model)
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(use(models[i % 2]) for i in range(n_requests)))
+    assert sorted(served) == sorted(["a", "b"] * (n_requests // 2))
+    assert kernel.plugins.manager.get_plugin("doubles").engine.opened <= n_requests
+
+
+async def test_who_leaves_as_the_load_ends_holds_nothing(make_kernel: Any) -> None:
+    kernel = await make_kernel([Doubles], store="memory", max_loaded_models=1)
+    doubles = kernel.plugins.manager.get_plugin("doubles")
+    doubles.engine.may_load.clear()
+    first = asyncio.ensure_future(kernel.pool._acquire(await add(kernel, "a")))
+    await doubles.engine.loading.wait()
+    load = next(iter(kernel.pool._loading.values()))
+    doubles.engine.may_load.set()
+    load.add_done_callback(lambda _: first.cancel())
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    async with asyncio.timeout(20), kernel.pool.lease(await add(kernel, "b")):
+        assert [row.model.ref.model for row in kernel.pool.loaded()] == ["b"]

@@ -7,7 +7,7 @@ or last token); normalisation and shortening are those of https://sbert.net (Mat
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from corral import JSONObject, Usage, Value, hookspec
+from corral import BadRequest, JSONObject, Truncated, Usage, Value, hookspec
 
 
 class EmbedRequest(Value, frozen=True):
@@ -29,13 +29,19 @@ class EmbedRequest(Value, frozen=True):
 class EmbedResult(Value, frozen=True):
     """One vector an input, in input order; `prompt_tokens` is the sum over the inputs.
 
-    `failed` says by index what was wrong with an input (`partial` only); its vector is empty.
+    `failed` says by index what was wrong with an input (`partial` only); its vector is empty.  `truncated` is there
+    when an input was cut: the tokens of all inputs before and after.
     """
 
     vectors: tuple[tuple[float, ...], ...]
     prompt_tokens: int
     usage: Usage
     failed: Mapping[int, str] = {}
+    truncated: Truncated | None = None
+
+
+class BadInput(BadRequest):
+    """An input is nothing that can be embedded, whatever else the request says."""
 
 
 class Embedder(Protocol):
@@ -53,4 +59,4 @@ class EmbedderHooks:
         """The one embedder; called by dialects on the event loop, once a request."""
 
 
-__all__ = ["EmbedRequest", "EmbedResult", "Embedder", "EmbedderHooks"]
+__all__ = ["BadInput", "EmbedRequest", "EmbedResult", "Embedder", "EmbedderHooks"]

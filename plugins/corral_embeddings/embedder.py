@@ -6,8 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from corral import AdapterSpec, BadRequest, ContextOverflow, EmbedJob, Tokenizer, Unsupported, Usage
-from corral_embeddings import EmbedRequest, EmbedResult
+from corral import AdapterSpec, BadRequest, ContextOverflow, EmbedJob, Tokenizer, Truncated, Unsupported, Usage
+from corral_embeddings import BadInput, EmbedRequest, EmbedResult
 from corral_embeddings.failures import Failures
 from corral_generation.options import options_in_force
 
@@ -34,24 +34,27 @@ class PoolEmbedder:
             load_ns = time.perf_counter_ns() - began
             runner = resident.required_runner
             limit = resident.num_ctx = min(num_ctx, runner.stats().kv_tokens or num_ctx)
-            inputs = await asyncio.to_thread(encode_all, resident.tokenizer, request, limit, failures)
+            encoded = await asyncio.to_thread(encode_all, resident.tokenizer, request, limit, failures)
+            inputs = {index: token_ids for index, (token_ids, _) in encoded.items()}
             adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
             job = EmbedJob(inputs=tuple(inputs.values()), adapters=adapters)
             raw = await runner.embed(job) if inputs else ()
         vectors = await asyncio.to_thread(finish_all, dict(zip(inputs, raw, strict=True)), request, failures)
         count = sum(map(len, inputs.values()))
+        before = sum(length for _, length in encoded.values())
         return EmbedResult(
             vectors=vectors,
             prompt_tokens=count,
             usage=Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began),
             failed=failures.messages,
+            truncated=Truncated(prompt_tokens=before, kept_tokens=count) if count < before else None,
         )
 
 
 def encode_all(
     tokenizer: Tokenizer, request: EmbedRequest, limit: int, failures: Failures
-) -> dict[int, tuple[int, ...]]:
-    """Token ids of every input that can be embedded, by its index."""
+) -> dict[int, tuple[tuple[int, ...], int]]:
+    """What `encode` makes of every input that can be embedded, by its index."""
     encoded = {}
     for index, text in enumerate(request.inputs):
         with failures.of(index):
@@ -59,8 +62,10 @@ def encode_all(
     return encoded
 
 
-def encode(tokenizer: Tokenizer, text: str | Sequence[int], limit: int, *, truncate: bool) -> tuple[int, ...]:
-    """Token ids of one input, at most `limit`; a long one is cut at its end, before the EOS the tokenizer adds.
+def encode(
+    tokenizer: Tokenizer, text: str | Sequence[int], limit: int, *, truncate: bool
+) -> tuple[tuple[int, ...], int]:
+    """Token ids of one input, at most `limit`, and how many it had; a long one is cut before the EOS that is added.
 
     What has no token of its own (an empty text, where the tokenizer adds nothing) is the token that begins a text.
     Raises BadRequest.
@@ -69,18 +74,18 @@ def encode(tokenizer: Tokenizer, text: str | Sequence[int], limit: int, *, trunc
     token_ids = token_ids or [token_id for token_id in (tokenizer.bos_id,) if token_id >= 0]
     token_ids = token_ids or sorted(tokenizer.eog_ids)[:1]
     if not token_ids:
-        raise BadRequest("an empty text cannot be embedded: the model has no token that begins or ends one")
+        raise BadInput("an empty text cannot be embedded: the model has no token that begins or ends one")
     if not isinstance(text, str) and not 0 <= min(token_ids) <= max(token_ids) < tokenizer.vocab_size:
         wrong = next(each for each in token_ids if not 0 <= each < tokenizer.vocab_size)
-        raise BadRequest(f"token id {wrong} is not in the vocabulary of {tokenizer.vocab_size} tokens")
+        raise BadInput(f"token id {wrong} is not in the vocabulary of {tokenizer.vocab_size} tokens")
     if len(token_ids) <= limit:
-        return tuple(token_ids)
+        return tuple(token_ids), len(token_ids)
     if not truncate:
         raise ContextOverflow("the input length exceeds the context length")
     if limit - int(tokenizer.adds_bos) - int(tokenizer.adds_eos) <= 0:
         raise BadRequest("input after truncation exceeds maximum context length")
     end = token_ids[-1:] if tokenizer.adds_eos and isinstance(text, str) else []
-    return tuple(token_ids[: limit - len(end)] + end)
+    return tuple(token_ids[: limit - len(end)] + end), len(token_ids)
 
 
 def finish_all(

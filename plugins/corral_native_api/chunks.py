@@ -171,6 +171,7 @@ class EmbedAnswer(Wire, frozen=True):
     model: str
     embeddings: tuple[tuple[float, ...], ...]
     errors: list[EmbedFailure] | UnsetType = UNSET
+    truncated: Truncated | UnsetType = UNSET
     total_duration: int | UnsetType = UNSET
     load_duration: int | UnsetType = UNSET
     prompt_eval_count: int | UnsetType = UNSET

@@ -37,6 +37,7 @@ async def embed(request: web.Request, body: EmbedBody) -> web.Response:
             model=body.model,
             embeddings=result.vectors,
             errors=[EmbedFailure(index=index, error=text) for index, text in result.failed.items()] or UNSET,
+            truncated=result.truncated or UNSET,
             total_duration=result.usage.total_ns or UNSET,
             load_duration=result.usage.load_ns or UNSET,
             prompt_eval_count=result.prompt_tokens or UNSET,

@@ -7,7 +7,7 @@ import sys
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from corral import JSON, BadRequest
+from corral import JSON, BadRequest, Truncated
 from corral.server import FACTS, KERNEL
 from corral_embeddings import EmbedRequest
 from corral_http.names import NOT_PULLED, installed
@@ -36,12 +36,13 @@ class EmbedUsage(Wire, frozen=True):
 
 
 class Embeddings(Wire, frozen=True):
-    """All vectors, in the order of the inputs."""
+    """All vectors, in the order of the inputs; `truncated` when one of these was cut."""
 
     object: str
     data: list[EmbeddingWire]
     model: str
     usage: EmbedUsage
+    truncated: Truncated | UnsetType = UNSET
 
 
 async def embeddings(request: web.Request, body: EmbeddingsBody) -> web.Response:
@@ -77,7 +78,8 @@ async def embeddings(request: web.Request, body: EmbeddingsBody) -> web.Response
         for index, vector in enumerate(result.vectors)
     ]
     usage = EmbedUsage(prompt_tokens=result.prompt_tokens, total_tokens=result.prompt_tokens)
-    return reply(Embeddings(object="list", data=rows, model=body.model, usage=usage))
+    truncated = result.truncated or UNSET
+    return reply(Embeddings(object="list", data=rows, model=body.model, usage=usage, truncated=truncated))
 
 
 def inputs(value: JSON) -> tuple[str | tuple[int, ...], ...]:

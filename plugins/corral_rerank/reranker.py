@@ -5,7 +5,18 @@ import math
 import time
 from typing import TYPE_CHECKING
 
-from corral import AdapterSpec, BadRequest, Description, EmbedJob, JSONObject, StoredModel, Tokenizer, Usage, Value
+from corral import (
+    AdapterSpec,
+    BadRequest,
+    Description,
+    EmbedJob,
+    JSONObject,
+    StoredModel,
+    Tokenizer,
+    Truncated,
+    Usage,
+    Value,
+)
 from corral_generation.options import options_in_force
 
 if TYPE_CHECKING:
@@ -24,11 +35,15 @@ class Query(Value, frozen=True):
 
 
 class Ranking(Value, frozen=True):
-    """A score between 0 and 1 a document (by embedding: -1 … 1), in their order, and how it was found."""
+    """A score between 0 and 1 a document (by embedding: -1 … 1), in their order, and how it was found.
+
+    `truncated` is there when a text was cut to fit: the tokens of all that is scored before and after.
+    """
 
     scores: tuple[float, ...]
     method: str
     usage: Usage
+    truncated: Truncated | None = None
 
 
 async def rerank(kernel: "Kernel", asked: Query) -> Ranking:
@@ -44,21 +59,28 @@ async def _by_head(kernel: "Kernel", asked: Query, model: StoredModel, what: Des
     doubled = what.info.metadata.get("tokenizer.ggml.model") != "bert"
     async with kernel.pool.lease(model) as resident:
         load_ns = time.perf_counter_ns() - began
-        pairs = await asyncio.to_thread(_pairs, resident.tokenizer, asked, limit, doubled=doubled)
+        pairs, before = await asyncio.to_thread(_pairs, resident.tokenizer, asked, limit, doubled=doubled)
         adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
         vectors = await resident.required_runner.embed(EmbedJob(inputs=pairs, adapters=adapters))
     scores = tuple(sigmoid(vector[0]) for vector in vectors)
     count = sum(map(len, pairs))
     usage = Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began)
-    return Ranking(scores=scores, method="reranker", usage=usage)
+    truncated = Truncated(prompt_tokens=before, kept_tokens=count) if count < before else None
+    return Ranking(scores=scores, method="reranker", usage=usage, truncated=truncated)
 
 
-def _pairs(tokenizer: Tokenizer, asked: Query, limit: int, *, doubled: bool) -> tuple[tuple[int, ...], ...]:
-    return tuple(pair(tokenizer, asked, text, limit, doubled=doubled) for text in asked.documents)
+def _pairs(tokenizer: Tokenizer, asked: Query, limit: int, *, doubled: bool) -> tuple[tuple[tuple[int, ...], ...], int]:
+    """All pairs, and how many tokens they would have without a cut."""
+    made = [pair(tokenizer, asked, text, limit, doubled=doubled) for text in asked.documents]
+    return tuple(token_ids for token_ids, _ in made), sum(before for _, before in made)
 
 
-def pair(tokenizer: Tokenizer, asked: Query, document: str, limit: int, *, doubled: bool) -> tuple[int, ...]:
+def pair(
+    tokenizer: Tokenizer, asked: Query, document: str, limit: int, *, doubled: bool
+) -> tuple[tuple[int, ...], int]:
     """[CLS] query [SEP] document [SEP]; models of RoBERTa's kind separate with two, `doubled`.
+
+    Beside it the tokens it would have if all of the document fitted (a bound that was asked for is no cut).
 
     Raises BadRequest when it does not fit and may not be cut, or when the query alone fills the context.
     """
@@ -75,7 +97,8 @@ def pair(tokenizer: Tokenizer, asked: Query, document: str, limit: int, *, doubl
         raise BadRequest(f"the query has {len(head)} tokens and leaves no room for a document in a context of {limit}")
     if len(text) > room and not asked.truncate:
         raise BadRequest("the input length exceeds the context length")
-    return (*head, *between, *text[:room], *end)
+    before = len(head) + len(between) + len(text) + len(end)
+    return (*head, *between, *text[:room], *end), before
 
 
 def sigmoid(x: float) -> float:
@@ -101,4 +124,4 @@ async def _by_angle(kernel: "Kernel", asked: Query) -> Ranking:
         raise BadRequest(f"{f'documents[{index - 1}]' if index else 'query'}: {message}")
     query, *documents = result.vectors
     scores = tuple(math.fsum(a * b for a, b in zip(query, vector, strict=True)) for vector in documents)
-    return Ranking(scores=scores, method="embedding", usage=result.usage)
+    return Ranking(scores=scores, method="embedding", usage=result.usage, truncated=result.truncated)

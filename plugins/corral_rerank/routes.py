@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from corral import JSON, BadRequest, JSONObject
+from corral import JSON, BadRequest, JSONObject, Truncated
 from corral.server import FACTS, KERNEL
 from corral_http.decoding import Decoder, read_body
 from corral_http.error_objects import ErrorObject
@@ -46,7 +46,10 @@ class Result(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The most relevant first.  `method` says how they were scored: "reranker" or "embedding"."""
+    """The most relevant first.  `method` says how they were scored: "reranker" or "embedding".
+
+    `truncated` is there when a text was cut to fit.
+    """
 
     id: str
     object: str = "list"
@@ -58,6 +61,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     total_duration: int
     load_duration: int
     prompt_eval_count: int
+    truncated: Truncated | UnsetType = UNSET
 
 
 class ErrorWire(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,6 +137,7 @@ async def _answer(request: web.Request, body: RerankBody, most: int) -> web.Resp
         total_duration=usage.total_ns,
         load_duration=usage.load_ns,
         prompt_eval_count=usage.prompt_tokens,
+        truncated=ranking.truncated or UNSET,
     )
     return web.Response(body=_ENCODER.encode(answer), content_type="application/json", charset="utf-8")
 

@@ -60,6 +60,8 @@ async def test_row_44_truncate(api, doubles):
     answer = await api.ok("embed", {"model": "b", "input": ["abcdefghijk", "ab"]})
     assert doubles.engine.embed_jobs[-1].inputs == ((256, *b"abcdef", 257), (256, *b"ab", 257))
     assert answer["prompt_eval_count"] == 12
+    assert answer["truncated"] == {"prompt_tokens": 17, "kept_tokens": 12}
+    assert "truncated" not in await api.ok("embed", {"model": "b", "input": ["abcdef", "ab"]})
     assert await api.error("embed", {"model": "b", "input": "abcdefghijk", "truncate": False}) == (
         400,
         "the input length exceeds the context length",

@@ -110,7 +110,9 @@ async def test_row_05_names(openai):
 
 
 async def test_long_inputs(openai, doubles):
-    await openai.ok("embeddings", {**ASK, "input": "y" * 300})
+    answer = await openai.ok("embeddings", {**ASK, "input": ["y" * 300, "z"]})
+    assert answer["usage"] == {"prompt_tokens": 257, "total_tokens": 257}
+    assert answer["truncated"] == {"prompt_tokens": 301, "kept_tokens": 257}
     assert len(doubles.engine.embed_jobs[-1].inputs[0]) == 256
     await openai.ok("embeddings", {**ASK, "input": "y" * 300, "num_ctx": 50, "options": {"num_ctx": 60}})
     assert len(doubles.engine.embed_jobs[-1].inputs[0]) == 50

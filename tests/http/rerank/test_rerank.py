@@ -71,9 +71,11 @@ async def test_only_the_best_with_their_texts(client, models):
 
 async def test_long_documents(client, models):
     body = {**BODY, "documents": ["0123456789" * 5]}
-    assert (await client.post("/v1/rerank", json=body)).status == 200
+    answer = await (await client.post("/v1/rerank", json=body)).json()
+    assert answer["truncated"] == {"prompt_tokens": 55, "kept_tokens": 16}
     assert models.embed_jobs[-1].inputs[0] == (256, *b"ab", 257, *b"01234567890", 257)
-    assert (await client.post("/v1/rerank", json={**body, "max_tokens_per_doc": 3})).status == 200
+    answer = await (await client.post("/v1/rerank", json={**body, "max_tokens_per_doc": 3})).json()
+    assert "truncated" not in answer
     assert models.embed_jobs[-1].inputs[0] == (256, *b"ab", 257, *b"012", 257)
     for field in ("truncate", "truncation"):
         response = await client.post("/v1/rerank", json={**body, field: False})
@@ -135,10 +137,17 @@ async def test_a_reranker_gives_no_embeddings(client, models):
     assert "is a reranker" in (await response.json())["error"]
 
 
+async def test_a_document_that_is_cut_to_embed_it_is_told(client, models):
+    body = {**BODY, "model": "e", "documents": ["x" * 300, "y"]}
+    answer = await (await client.post("/api/rerank", json=body)).json()
+    assert answer["truncated"] == {"prompt_tokens": 303, "kept_tokens": 259}
+    assert "truncated" not in await (await client.post("/api/rerank", json={**BODY, "model": "e"})).json()
+
+
 def test_two_separators_for_robertas_kind():
     tokenizer = BytesTokenizer(adds_bos=True, adds_eos=True)
     asked = Query(model="r", query="a", documents=())
-    assert pair(tokenizer, asked, "b", 16, doubled=True) == (256, *b"a", 257, 257, *b"b", 257)
+    assert pair(tokenizer, asked, "b", 16, doubled=True) == ((256, *b"a", 257, 257, *b"b", 257), 6)
     with pytest.raises(BadRequest, match="leaves no room"):
         pair(tokenizer, asked, "b", 5, doubled=True)
 

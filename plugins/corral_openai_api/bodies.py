@@ -102,6 +102,7 @@ class CommonBody(Body, frozen=True):
     repeat_penalty: float | None = None
     keep_alive: str | float | None = None
     truncate: bool = False
+    thinking_budget: int | None = None  # an extension: tokens of reasoning at most
     debug_render_only: bool = msgspec.field(default=False, name="_debug_render_only")
 
 
@@ -128,7 +129,6 @@ class ChatBody(CompletionCommonBody, frozen=True):
     tool_choice: JSON = None
     parallel_tool_calls: bool = True
     reasoning_effort: str = ""
-    thinking_budget: int | None = None  # an extension: tokens of reasoning at most
     reasoning: ReasoningBody | None = None
     logprobs: bool = False
     top_logprobs: int = 0

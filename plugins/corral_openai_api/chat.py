@@ -106,7 +106,7 @@ def _typed(body: ChatBody) -> ChatRequest:
         tool_choice=chosen.rule,
         max_tool_calls=0 if body.parallel_tool_calls else 1,
         think=fields.think(body.reasoning_effort, body.reasoning),
-        thinking_tokens=-1 if body.thinking_budget is None else body.thinking_budget,
+        thinking_tokens=fields.thinking_tokens(body),
         constraint=fields.constraint(body.response_format, "response_format"),
         overrides=fields.completion_options(replace(body, max_tokens=None), fields.stop(body.stop)) | limit,
         keep_alive_s=fields.keep_alive(body.keep_alive),

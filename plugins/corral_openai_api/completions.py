@@ -84,8 +84,11 @@ def _plan(body: CompletionBody, max_choices: int) -> Plan:
     if len(asked) * tried > max_choices:
         text = f"{len(asked)} prompts, {tried} answers each: at most {max_choices} answers are made at once"
         raise FieldError(text, "prompt", "array_too_long")
-    if body.suffix and (body.echo or any(prompt.token_ids is not None for prompt in asked)):
+    as_ids = any(prompt.token_ids is not None for prompt in asked)
+    if body.suffix and (body.echo or as_ids):
         raise unsupported("suffix", "it needs a prompt of text, without echo")
+    if body.thinking_budget is not None and (body.raw or body.echo or as_ids):
+        raise unsupported("thinking_budget", "a prompt that runs as it is says itself whether there is thinking")
     wanted = body.logprobs is not None and body.logprobs is not False
     count = int(body.logprobs or 0)
     if not 0 <= count <= _MOST_LOGPROBS:
@@ -97,6 +100,7 @@ def _plan(body: CompletionBody, max_choices: int) -> Plan:
         suffix=body.suffix,
         raw=body.raw or body.echo,
         overrides=_options(body) | ({"num_predict": 1} if silent else {}),
+        thinking_tokens=fields.thinking_tokens(body),
         keep_alive_s=fields.keep_alive(body.keep_alive),
         logprobs=wanted or tried > kept,
         top_logprobs=count,

@@ -116,6 +116,11 @@ def think(effort: str, reasoning: ReasoningBody | None) -> Think | None:
     return _THINK[effort]
 
 
+def thinking_tokens(body: CommonBody) -> int:
+    """How many tokens of thinking there may be; negative means no limit."""
+    return -1 if body.thinking_budget is None else body.thinking_budget
+
+
 def constraint(format: FormatBody, param: str) -> Constraint | None:
     """What the answer must match; nothing for text.  Raises FieldError for a type that is not known.
 

@@ -370,4 +370,14 @@ async def test_how_long_to_think(openai, api, doubles):
     await openai.ok("chat/completions", {"model": "t", "messages": asked, "thinking_budget": 0})
     await api.client.post("/api/chat", json={"model": "t", "messages": asked, "thinking_budget": 7, "stream": False})
     await api.client.post("/api/generate", json={"model": "t", "prompt": "Hi", "thinking_budget": 9, "stream": False})
-    assert [job.thinking_limit[-1] for job in jobs] == [0, 7, 9]
+    await openai.ok("responses", {"model": "t", "input": "Hi", "thinking_budget": 11})
+    await openai.ok("completions", {"model": "t", "prompt": "Hi", "thinking_budget": 13})
+    assert [job.thinking_limit[-1] for job in jobs] == [0, 7, 9, 11, 13]
+
+
+@pytest.mark.parametrize("more", [{"raw": True}, {"echo": True}, {"prompt": [72]}])
+async def test_how_long_to_think_about_a_prompt_that_runs_as_it_is(openai, more):
+    await openai.add("t", "thinking")
+    asked = {"model": "t", "prompt": "Hi", "thinking_budget": 0}
+    status, error = await openai.error("completions", asked | more)
+    assert (status, error["param"], error["code"]) == (400, "thinking_budget", "unsupported_parameter")

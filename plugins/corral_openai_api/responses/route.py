@@ -103,6 +103,7 @@ def _typed(body: ResponsesBody, spoken: tuple[Message, ...]) -> ChatRequest:
         tool_choice=chosen.rule,
         max_tool_calls=0 if body.parallel_tool_calls else 1,
         think=fields.think("", _reasoning(body)),
+        thinking_tokens=fields.thinking_tokens(body),
         constraint=fields.constraint(FORMAT.typed(body.text.get("format") or {}, "text.format"), "text.format"),
         overrides=fields.common_options(body, top_p=None) | limit,
         keep_alive_s=fields.keep_alive(body.keep_alive),

@@ -52,6 +52,7 @@ class DraftModel:
     n_vocab: int
     bytes: int
     chunk: int = 128  # most tokens of a prompt that are evaluated at once
+    reads_again_at: float = 0.0  # prompts are read half of the time at most, one chunk a step
 
     def close(self) -> None:
         """Let go of weights and KV memory."""
@@ -80,14 +81,24 @@ class ModelDrafter:
         length = min(self._trust.length, self._model.n_ctx - len(tokens))
         if length <= 0 or not quote.token_s or self._trust.rests(quote.row + self._guess_s / quote.token_s):
             return ()
-        if not self._settle(tokens, length):
+        if not self._settle(tokens, length) or max(tokens[len(self._seen) :]) >= self._model.n_vocab:
             return ()
+        try:
+            return self._guess(tokens, length)
+        except MemoryError:  # guessing is a favour: the step itself still fits
+            self._seen = self._seen[: self._n_sure]
+            return ()
+
+    def _guess(self, tokens: Sequence[int], length: int) -> tuple[int, ...]:
         pending = list(tokens[len(self._seen) :])
-        if len(pending) > self._model.chunk:  # one chunk a step, so that streams beside it go on
-            self._run(pending[: self._model.chunk])
-            self._n_sure = len(self._seen)
+        began, chunk = time.perf_counter(), self._model.chunk
+        if len(pending) > chunk:
+            if began >= self._model.reads_again_at:
+                self._run(pending[:chunk])
+                self._n_sure = len(self._seen)
+                self._model.reads_again_at = 2 * time.perf_counter() - began
             return ()
-        began, guesses = time.perf_counter(), [self._run(pending)]
+        guesses = [self._run(pending)]
         while len(guesses) < length:
             guesses.append(self._run(guesses[-1:]))
         spent = (time.perf_counter() - began) / length

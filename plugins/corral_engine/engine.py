@@ -156,8 +156,11 @@ class CorralEngine:
             raise OutOfMemory(f"no memory for a KV cache of {n_pages * PAGE_SIZE} tokens: lower its budget") from err
         executor = self._executor(program, tensors, storage, settings.n_threads or self.config.n_threads)
         pool = PagePool(storage)
+        taken = weights_bytes + draft_bytes + _OVERHEAD + n_pages * storage.page_bytes
         try:
-            draft = self._draft(settings, vocabulary.vocab, n_pages) if settings.draft and program.causal else None
+            draft = (
+                self._draft(settings, vocabulary.vocab, n_pages, taken) if settings.draft and program.causal else None
+            )
         except BaseException:
             executor.close()
             raise
@@ -179,12 +182,15 @@ class CorralEngine:
             draft=draft,
         )
 
-    def _draft(self, settings: RunnerSettings, vocab: "Vocab", n_pages: int) -> "DraftModel":
-        """Open the model that guesses, with KV pages for as many tokens.  Raises FormatError, Unsupported."""
+    def _draft(self, settings: RunnerSettings, vocab: "Vocab", n_pages: int, taken: int) -> "DraftModel":
+        """Open the model that guesses, with KV pages for as many tokens as memory allows beside the `taken` bytes.
+
+        Raises FormatError, Unsupported, OutOfMemory.
+        """
         from corral_engine.build import build
         from corral_engine.draft import DraftModel
         from corral_engine.kv_cache import PagePool
-        from corral_engine.kv_storage import KVStorage
+        from corral_engine.kv_storage import KVStorage, plan
         from corral_engine.lora import open_weights
         from corral_engine.tensors import map_tensors, vector_reader
 
@@ -197,7 +203,12 @@ class CorralEngine:
                 raise Unsupported(f"{path.name}: {err.message}") from err
             program, hyper = build(architecture, weights.info, vector_reader(weights), 0)
             tensors = map_tensors(program, weights)
-            storage = KVStorage(program.cache, n_pages, *self._cache_types(settings, causal=True))
+            types = self._cache_types(settings, causal=True)
+            spare = max(0, self._available(settings) - taken) // plan(program.cache, *types)[2]
+            try:
+                storage = KVStorage(program.cache, max(1, min(n_pages, spare)), *types)
+            except MemoryError as err:
+                raise OutOfMemory(f"no memory for the KV cache of {path.name}, which drafts") from err
             executor = self._executor(program, tensors, storage, settings.n_threads or self.config.n_threads)
         except BaseException:
             weights.close()
@@ -232,6 +243,13 @@ class CorralEngine:
                 raise Unsupported(f"KV cache type {kind!r} is not one of f32, f16, q8_0")
         return cast("tuple[CacheType, CacheType]", asked)
 
+    def _available(self, settings: RunnerSettings) -> int:
+        """Bytes that a model may take."""
+        from corral_engine.memory import available_bytes
+
+        limit = settings.memory_bytes or self.config.memory_bytes
+        return min(available_bytes(), limit) if limit else available_bytes()
+
     def _kv_pages(
         self,
         program: "Program",
@@ -242,12 +260,10 @@ class CorralEngine:
     ) -> int:
         """Pages of the KV budget.  Raises OutOfMemory naming what is needed and what there is."""
         from corral_engine.kv_storage import plan
-        from corral_engine.memory import available_bytes
         from corral_engine.program import PAGE_SIZE
 
         page_bytes = plan(program.cache, *types)[2]
-        limit = settings.memory_bytes or self.config.memory_bytes
-        available = min(available_bytes(), limit) if limit else available_bytes()
+        available = self._available(settings)
         left = available - weights_bytes - _OVERHEAD
         wanted = settings.kv_tokens or self.config.kv_tokens
         least = wanted or min(context, _LEAST_KV_TOKENS)

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from corral import CorralError, DoneEvent, EmbedJob, Event, Job, RunnerDied, RunnerStats
+from corral import CorralError, DoneEvent, EmbedJob, Event, Job, OutOfMemory, RunnerDied, RunnerStats
 from corral.log import get_logger
 from corral_engine.embedding import EmbedTask, Vector
 from corral_engine.model import Model
@@ -34,6 +34,7 @@ class Mailbox:
         self._n_put = self._n_taken = 0
         self.unsent: list[Item] = []
         self.ended = False
+        self.abandoned = False  # nobody reads it any more
 
     @property
     def is_full(self) -> bool:
@@ -60,7 +61,8 @@ class Mailbox:
 
 
 def flush(mailboxes: set[Mailbox]) -> None:
-    """On the runner's thread: hand everything over, one call a loop; forget mailboxes that got their last event."""
+    """On the runner's thread: hand everything over, one call a loop; forget mailboxes that need nothing more."""
+    mailboxes.difference_update([mailbox for mailbox in mailboxes if mailbox.abandoned])
     letters: dict[asyncio.AbstractEventLoop, list[tuple[Mailbox, list[Item]]]] = {}
     for mailbox in [mailbox for mailbox in mailboxes if mailbox.unsent]:
         letters.setdefault(mailbox.loop, []).append((mailbox, mailbox.unsent))
@@ -118,7 +120,7 @@ class ThreadRunner:
                 if isinstance(item, DoneEvent):
                     return
         finally:
-            sequence.cancelled = True
+            sequence.cancelled = mailbox.abandoned = True
             self._wake()
 
     async def embed(self, job: EmbedJob) -> tuple[Vector, ...]:
@@ -149,10 +151,10 @@ class ThreadRunner:
             task.cancelled = True
 
     def stats(self) -> RunnerStats:
-        scheduler, storage = self.scheduler, self.model.pool.storage
+        scheduler, pools = self.scheduler, [self.model.pool, *([self.model.draft.pool] if self.model.draft else [])]
         return RunnerStats(
             weights_bytes=self.model.weights_bytes,
-            kv_bytes=self.model.pool.n_touched * storage.page_bytes,
+            kv_bytes=sum(pool.n_touched * pool.storage.page_bytes for pool in pools),
             kv_tokens=self.model.n_kv_tokens,
             kv_tokens_used=scheduler.n_used_tokens,
             active=len(scheduler.active) + len(self._embeds),
@@ -216,8 +218,14 @@ class ThreadRunner:
         """One batch of the embedding request that waited longest; requests take turns."""
         if not self._embeds:
             return False
-        task = self._embeds.popleft()
-        if not self.model.embedder.step(task):
+        task = self._embeds[0]  # it stays here while it is evaluated: what goes wrong must reach it
+        try:
+            finished = self.model.embedder.step(task)
+        except MemoryError:
+            task.done(OutOfMemory("no memory to embed so many tokens at once: send fewer or shorter inputs"))
+            finished = True
+        self._embeds.popleft()
+        if not finished:
             self._embeds.append(task)
         return True
 

@@ -115,8 +115,11 @@ class Scheduler:
     # --- who takes part -------------------------------------------------------------------------------------------
 
     def _drop_cancelled(self) -> None:
-        if any(sequence.cancelled for sequence in self.waiting):
-            self.waiting = deque(sequence for sequence in self.waiting if not sequence.cancelled)
+        if gone := [sequence for sequence in self.waiting if sequence.cancelled]:
+            for sequence in gone:
+                sequence.finish("cancelled")
+                self._count(sequence)
+            self.waiting = deque(sequence for sequence in self.waiting if not sequence.finished)
             self._somebody_left()
         now = self._clock()
         for sequence in self.active:
@@ -131,10 +134,14 @@ class Scheduler:
     def _drop_finished(self) -> None:
         if any(sequence.finished for sequence in self.active):
             for sequence in self.active:
-                if sequence.finished and sequence.cost is not None:
-                    self.totals = _sum(self.totals, sequence.cost)
+                if sequence.finished:
+                    self._count(sequence)
             self.active = [sequence for sequence in self.active if not sequence.finished]
             self._somebody_left()
+
+    def _count(self, sequence: Sequence) -> None:
+        if sequence.cost is not None:
+            self.totals = _sum(self.totals, sequence.cost)
 
     def _somebody_left(self) -> None:
         self._no_room = False

@@ -89,6 +89,8 @@ class Sequence:
         if self.cache is not None:
             self.cache.close(self.tokens, self.n_done)
             self.cache, self.n_done = None, 0
+        if self.drafter is not None:
+            self.drafter.close()
 
     def start(self) -> None:
         """It has its slot: the first time, the clock of the prompt begins."""
@@ -247,7 +249,5 @@ class Sequence:
     def _end(self, item: "Event | CorralError") -> None:
         self.finished = True
         self.close_cache()
-        if self.drafter is not None:
-            self.drafter.close()
         if not self.cancelled:
             self.outbox.put(item)

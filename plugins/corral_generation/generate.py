@@ -51,6 +51,9 @@ class PromptGeneration:
     async def generate(self, request: ChatRequest, what: Description, resident: Resident, load_ns: int) -> Pieces:
         """The pieces of the answer; `load_ns` is what the model's loading took."""
         tokenizer, runner = resident.tokenizer, resident.required_runner
+        room = runner.stats().kv_tokens  # the whole budget: no context can be longer
+        if 0 < room < request.options.num_ctx:
+            request = replace(request, options=replace(request.options, num_ctx=room))
         check_bias(request.options, tokenizer.vocab_size)
         rendered, frame = await asyncio.to_thread(render, request, what, tokenizer)
         parser = None if request.raw else what.template.parser(frame, rendered.text)

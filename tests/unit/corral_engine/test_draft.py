@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
+import tiny_models
 from numpy.typing import NDArray
 
 from conftest import Bench
@@ -31,7 +32,7 @@ def drafted(write: Write) -> Iterator[Open]:
     ) -> Bench:
         config = EngineConfig(kernels=kernels, speculation=0)  # type: ignore[arg-type]
         engine = CorralEngine(config, lambda: Parts(loaders=(GgufLoader(),)))
-        path = str(write(draft).path) if draft else ""
+        path = str((write(draft) if isinstance(draft, str) else draft).path) if draft else ""
         kv = {"kv_type_k": "f32", "kv_type_v": "f32"}
         settings = RunnerSettings(n_parallel=n_parallel, kv_tokens=kv_tokens, draft=path, **kv)  # type: ignore[arg-type]
         opened.append(engine.load(write("llama"), settings))
@@ -155,3 +156,42 @@ def test_a_draft_that_is_not_there_is_named(write: Write) -> None:
     engine = CorralEngine(EngineConfig(kernels="numpy"))
     with pytest.raises(FormatError, match=r"gone\.gguf: No such file"):
         engine.load(write("llama"), RunnerSettings(kv_tokens=256, draft="/nowhere/gone.gguf"))
+
+
+def test_a_token_that_the_smaller_model_does_not_know_is_not_shown_to_it(drafted: Open, write: Write) -> None:
+    tensors = tiny_models.MODELS["llama"].tensors()
+    n = len(tensors["token_embd.weight"]) - 20
+    few = {name: (array[:n] if len(array) == n + 20 else array) for name, array in tensors.items()}
+    small = write("llama", tensors=few, n_tokens=n)
+    made = drafted(small)
+    unknown = job(GREEDY, token_ids=(*PROMPT, n + 3, 7), n=20)
+    known = job(GREEDY, n=20)
+    outboxes = made.run(unknown, known)
+    assert [outbox.tokens for outbox in outboxes] == [drafted("").run(each)[0].tokens for each in (unknown, known)]
+    assert outboxes[0].end.drafted_tokens == 0
+
+
+def test_without_memory_for_guesses_there_are_none(drafted: Open) -> None:
+    made = drafted("llama")
+    assert made.model.draft is not None
+
+    def run(batch: Batch, *, hidden: bool = False) -> NDArray[np.float32]:
+        raise MemoryError
+
+    made.model.draft.executor.run = run  # type: ignore[method-assign]
+    (outbox,) = made.run(job(GREEDY))
+    assert (len(outbox.tokens), outbox.end.drafted_tokens) == (40, 0)
+
+
+def test_who_leaves_while_waiting_leaves_no_pages(drafted: Open) -> None:
+    made = drafted("llama", kv_tokens=192)
+    draft = made.model.draft
+    assert draft is not None
+    sequences = [made.submit(job(GREEDY, token_ids=PROMPT[i:], n=60, num_ctx=128))[0] for i in range(3)]
+    while not made.scheduler.waiting or not any(sequence.n_generated for sequence in made.scheduler.waiting):
+        assert made.scheduler.step()
+    for sequence in sequences:
+        sequence.cancelled = True
+    made.finish()
+    assert made.is_clean
+    assert draft.pool.n_available() == draft.pool.n_pages

@@ -14,6 +14,7 @@ from corral import (
     ContextOverflow,
     EmbedJob,
     Job,
+    OutOfMemory,
     RunnerDied,
     RunnerSettings,
     Unsupported,
@@ -157,3 +158,37 @@ async def test_a_load_that_is_cancelled_twice_still_waits_for_its_thread(
         await opening
     gc.collect()
     assert not faults
+
+
+async def test_who_leaves_leaves_no_mailbox(write: Callable[..., Weights]) -> None:
+    runner = await CorralEngine(EngineConfig(kernels="numpy")).open(write("llama"), RunnerSettings(n_parallel=2))
+    assert isinstance(runner, ThreadRunner)
+    for _ in range(10):
+        events = runner.submit(Job(token_ids=(3, 4), options=GREEDY, num_ctx=128))
+        await anext(events)
+        await events.aclose()
+    await collect(runner, Job(token_ids=(5, 6), options=GREEDY, max_tokens=3, num_ctx=128))
+    async with asyncio.timeout(20):
+        while runner._mailboxes:  # noqa: ASYNC110  the thread tells nobody
+            await asyncio.sleep(0.01)
+    await runner.close()
+
+
+async def test_no_memory_to_embed_fails_that_request_alone(write: Callable[..., Weights]) -> None:
+    runner = await CorralEngine(EngineConfig(kernels="numpy")).open(write("llama"), RunnerSettings(n_parallel=2))
+    assert isinstance(runner, ThreadRunner)
+    real = runner.model.embedder.executor.run
+
+    def run(batch: Any, *, hidden: bool = False) -> Any:
+        if hidden:
+            raise MemoryError
+        return real(batch)
+
+    runner.model.embedder.executor.run = run  # type: ignore[method-assign]
+    beside = asyncio.ensure_future(collect(runner, Job(token_ids=(3, 4), options=GREEDY, max_tokens=9, num_ctx=128)))
+    async with asyncio.timeout(20):
+        with pytest.raises(OutOfMemory, match="send fewer or shorter inputs"):
+            await runner.embed(EmbedJob(inputs=((3, 4, 5),)))
+        await beside
+    assert runner.alive
+    await runner.close()

@@ -15,6 +15,7 @@ from corral import (
     Message,
     Piece,
     Pieces,
+    RunnerStats,
     Settings,
     Unsupported,
     hookimpl,
@@ -24,6 +25,7 @@ from corral.testing.doubles import Plugin as Doubles
 from corral.testing.fake_weights import fake_weights
 from corral.testing.models import add_model
 from corral.testing.plain_templates import PlainTemplate
+from corral.testing.scripted_engine import ScriptedRunner
 
 
 async def collect(kernel: Kernel, request: ChatRequest) -> tuple[str, Piece]:
@@ -166,3 +168,15 @@ async def test_a_chat_that_fits_is_rendered_once(kernel: Kernel, monkeypatch: py
     messages = tuple(Message(role="user", content=letter) for letter in "abcdef")
     await collect(kernel, ChatRequest(model="m", messages=messages))
     assert len(renderings) == 1
+
+
+async def test_a_runner_with_less_room_than_the_context_bounds_the_chat(
+    kernel: Kernel, doubles: Doubles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await add_model(kernel, "m", fake_weights())
+    monkeypatch.setattr(ScriptedRunner, "stats", lambda self: RunnerStats(kv_tokens=100))
+    messages = tuple(Message(role="user", content=letter * 20) for letter in "abcdef")
+    _, last = await collect(kernel, ChatRequest(model="m", messages=messages))
+    assert last.truncated is not None
+    assert doubles.engine.jobs[-1].num_ctx == 100
+    assert len(doubles.engine.jobs[-1].token_ids) < 100

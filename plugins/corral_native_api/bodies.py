@@ -175,7 +175,7 @@ class TokenizeBody(Body, frozen=True):
     """POST /api/tokenize.  `content` is a text, or a list of texts and token ids."""
 
     model: str = ""
-    content: str | tuple[str | int, ...] = ""
+    content: str | tuple[str | int, ...] | None = None
     add_special: bool = False
     parse_special: bool = True
     with_pieces: bool = False
@@ -185,7 +185,7 @@ class DetokenizeBody(Body, frozen=True):
     """POST /api/detokenize."""
 
     model: str = ""
-    tokens: tuple[int, ...] = ()
+    tokens: tuple[int, ...] | None = None
 
 
 class SearchBody(Body, frozen=True):

@@ -1,6 +1,7 @@
 """POST /api/tokenize and /api/detokenize: what a model makes of a text, with llama.cpp's meaning and defaults."""
 
 import asyncio
+from collections.abc import Sequence
 
 from aiohttp import web
 
@@ -34,16 +35,18 @@ async def tokenize(request: web.Request, body: TokenizeBody) -> web.Response:
     """The token ids of `content`; with `with_pieces`, their texts too."""
     kernel = request.app[KERNEL]
     model = installed(kernel, required(body.model))
+    if body.content is None:
+        raise BadRequest("content is required")
+    parts = (body.content,) if isinstance(body.content, str) else body.content
     async with kernel.pipeline.tokenizer(model) as tokenizer:
-        token_ids = await asyncio.to_thread(_encode, tokenizer, body)
+        token_ids = await asyncio.to_thread(_encode, tokenizer, body, parts)
         if not body.with_pieces:
             return reply(Tokens(tokens=[*token_ids]))
         return reply(Tokens(tokens=[_piece(tokenizer, token_id) for token_id in token_ids]))
 
 
-def _encode(tokenizer: Tokenizer, body: TokenizeBody) -> list[int]:
+def _encode(tokenizer: Tokenizer, body: TokenizeBody, parts: Sequence[str | int]) -> list[int]:
     """BOS and EOS come only around the whole: with the first text of a list, as in llama.cpp."""
-    parts = (body.content,) if isinstance(body.content, str) else body.content
     token_ids: list[int] = []
     for position, part in enumerate(parts):
         if isinstance(part, str):
@@ -74,6 +77,8 @@ async def detokenize(request: web.Request, body: DetokenizeBody) -> web.Response
     """The text of `tokens`, special tokens included."""
     kernel = request.app[KERNEL]
     model = installed(kernel, required(body.model))
+    if body.tokens is None:
+        raise BadRequest("tokens is required")
     async with kernel.pipeline.tokenizer(model) as tokenizer:
         token_ids = _checked(tokenizer, body.tokens)
         return reply(Content(content=await asyncio.to_thread(tokenizer.decode, token_ids, special=True)))

@@ -5,7 +5,8 @@ import pytest
 
 async def test_tokenize(api):
     assert await api.ok("tokenize", {"model": "m", "content": "hé"}) == {"tokens": [*"hé".encode()]}
-    assert await api.ok("tokenize", {"model": "m"}) == {"tokens": []}
+    for empty in ("", []):
+        assert await api.ok("tokenize", {"model": "m", "content": empty}) == {"tokens": []}
 
 
 async def test_special_tokens(api):
@@ -37,6 +38,12 @@ async def test_texts_and_ids_mixed(api):
 async def test_detokenize_shows_special_tokens(api):
     assert await api.ok("detokenize", {"model": "m", "tokens": [256, 97, 257]}) == {"content": "<s>a</s>"}
     assert await api.ok("detokenize", {"model": "m", "tokens": []}) == {"content": ""}
+
+
+@pytest.mark.parametrize(("path", "field"), [("tokenize", "content"), ("detokenize", "tokens")])
+@pytest.mark.parametrize("more", [{}, {"text": "x", "token": [1]}, {"content": None, "tokens": None}])
+async def test_nothing_to_work_on(api, path, field, more):
+    assert await api.error(path, {"model": "m", **more}) == (400, f"{field} is required")
 
 
 @pytest.mark.parametrize("token_id", [-1, 258, 2**63])

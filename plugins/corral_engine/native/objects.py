@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,7 @@ def store(folder: Path, name: str, code: bytes) -> None:
     """Write one kernel's code under its final name in one step.  Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-        file.write(hashlib.sha256(code).digest() + code)
+        file.write(_checksum(name, code) + code)
     Path(file.name).replace(_path(folder, name))
 
 
@@ -62,7 +63,18 @@ def fetch(folder: Path, name: str) -> bytes | None:
     except OSError:
         return None
     code = content[_DIGEST_BYTES:]
-    return code if code and hashlib.sha256(code).digest() == content[:_DIGEST_BYTES] else None
+    return code if code and _checksum(name, code) == content[:_DIGEST_BYTES] else None
+
+
+def _checksum(name: str, code: bytes) -> bytes:
+    """Of the code and of whose it is: a file under another's name is no kernel."""
+    return hashlib.sha256(symbol(name).encode() + b"\0" + code).digest()
+
+
+@cache
+def _compiled(folder: Path, name: str) -> bytes:
+    """Remembered for this process, whose folder may be one that nothing can be written to."""
+    return compile_kernel(name)
 
 
 def _compile_apart(folder: Path, names: Sequence[str], n_processes: int) -> None:
@@ -93,7 +105,7 @@ def object_code(names: Sequence[str], folder: Path, n_processes: int) -> dict[st
         _compile_apart(folder, missing, n_processes)
         found.update({name: fetch(folder, name) for name in missing})
     for name in [name for name, code in found.items() if code is None]:
-        found[name] = code = compile_kernel(name)
+        found[name] = code = _compiled(folder, name)
         try:
             store(folder, name, code)
         except OSError as error:

@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from corral import BadRequest, ChatRequest, JSONObject, Piece, Usage
+from corral import ChatRequest, JSONObject, Piece, Usage
 from corral.server import KERNEL, stream
 from corral_http.frames import sse
 from corral_http.names import installed
@@ -36,7 +36,8 @@ async def completions(request: web.Request, body: CompletionBody, max_choices: i
         count = len(plan.prompts) * plan.kept
         choices = [TextChoice(text="", index=index, finish_reason="stop") for index in range(count)]
         whole = replace(blank, choices=choices, usage=UsageWire())
-        return await _send(request, whole, streaming=body.stream)
+        with_usage = body.stream_options.include_usage
+        return await _send(request, whole, streaming=body.stream, with_usage=with_usage)
     known = await spelled(kernel, model, plan.prompts, encode=plan.echo and plan.logprobs)
     plan = replace(plan, prompts=known)
     if body.debug_render_only:
@@ -60,20 +61,24 @@ async def completions(request: web.Request, body: CompletionBody, max_choices: i
     )
 
 
-async def _send(request: web.Request, whole: TextCompletion, *, streaming: bool) -> web.StreamResponse:
-    """An answer without a generation, as one object or as one event."""
+async def _send(
+    request: web.Request, whole: TextCompletion, *, streaming: bool, with_usage: bool
+) -> web.StreamResponse:
+    """An answer without a generation, as one object or as one event, which the one with the usage follows."""
     if not streaming:
         return reply(whole)
 
     async def events() -> AsyncGenerator[bytes, None]:
-        yield sse(encoded(replace(whole, usage=UNSET)))
+        yield sse(encoded(whole if with_usage else replace(whole, usage=UNSET)))
+        if with_usage:
+            yield sse(encoded(replace(whole, choices=[])))
         yield DONE
 
     return await stream(request, events(), content_type=SSE, late_error=error_event)
 
 
 def _plan(body: CompletionBody, max_choices: int) -> Plan:
-    """Raises FieldError, and BadRequest in the reference's words."""
+    """Raises FieldError."""
     asked = prompts(body.prompt, "prompt")
     kept = fields.within(body.n, max_choices, "n")
     tried = kept if body.best_of is None else fields.within(body.best_of, max_choices, "best_of")
@@ -115,10 +120,10 @@ def _plan(body: CompletionBody, max_choices: int) -> Plan:
 
 def _options(body: CompletionBody) -> JSONObject:
     """Penalties are always set; a `top_p` of 0 is none."""
-    stops = body.stop if isinstance(body.stop, list) else []
+    stops = body.stop if isinstance(body.stop, list) else [] if body.stop is None else [body.stop]
     for item in stops:
         if not isinstance(item, str):
-            raise BadRequest(f"invalid type for 'stop' field: {go_type(item)}")
+            raise FieldError(f"invalid type for 'stop' field: {go_type(item)}", "stop", "invalid_type")
     sent = replace(body, top_p=body.top_p or None)
     return {"frequency_penalty": 0.0, "presence_penalty": 0.0} | fields.completion_options(sent, fields.stop(body.stop))
 

@@ -91,10 +91,12 @@ def logit_bias(biases: dict[str, float]) -> dict[int, float]:
 
 
 def stop(value: JSON) -> tuple[str, ...]:
-    """One stop string or a list of them; what is no string is dropped, as in the reference."""
+    """One stop string or a list of them; what in it is no string is dropped.  Raises FieldError."""
     if isinstance(value, str):
         return (value,)
-    return tuple(item for item in value if isinstance(item, str)) if isinstance(value, list) else ()
+    if not isinstance(value, list | None):
+        raise FieldError("stop must be a string or a list of strings", "stop", "invalid_type")
+    return tuple(item for item in value or () if isinstance(item, str))
 
 
 def keep_alive(value: str | float | None) -> float | None:

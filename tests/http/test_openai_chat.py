@@ -171,8 +171,11 @@ async def test_extensions_ride_along(openai, doubles, kernel):
 
 
 async def test_row_16_stop(openai, doubles):
-    for stop, expected in (("l", ("l",)), (["x", "l", 5, None], ("x", "l")), (None, ()), (5, ())):
+    for stop, expected in (("l", ("l",)), (["x", "l", 5, None], ("x", "l")), (None, ()), ([], ())):
         assert (await job(openai, doubles, stop=stop)).options.stop == expected
+    for wrong in (5, {"a": "l"}, False):
+        status, error = await openai.error("chat/completions", {**ASK, "stop": wrong})
+        assert (status, error["param"], error["code"]) == (400, "stop", "invalid_type")
     (choice,) = (await openai.ok("chat/completions", {**ASK, "stop": "l"}))["choices"]
     assert (choice["message"]["content"], choice["finish_reason"]) == ("He", "stop")
 

@@ -83,6 +83,13 @@ async def test_row_30_include_usage(openai):
 async def test_row_31_stop_strings_are_strings(openai, item, kind):
     status, error = await openai.error("completions", {**ASK, "stop": ["a", item]})
     assert (status, error["message"]) == (400, f"invalid type for 'stop' field: {kind}")
+    assert (error["param"], error["code"]) == ("stop", "invalid_type")
+
+
+@pytest.mark.parametrize(("value", "kind"), [(5, "float64"), (0, "float64"), (False, "bool")])
+async def test_row_31_stop_is_a_string_or_a_list(openai, value, kind):
+    status, error = await openai.error("completions", {**ASK, "stop": value})
+    assert (status, error["message"]) == (400, f"invalid type for 'stop' field: {kind}")
 
 
 async def test_row_05_names(openai):
@@ -104,6 +111,12 @@ async def test_an_empty_prompt_loads(openai, doubles, kernel):
         assert answer["usage"] == {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
     (chunk,) = await openai.chunks("completions", {"model": "m", "prompt": ""})
     assert chunk["choices"][0]["finish_reason"] == "stop"
+    assert "usage" not in chunk
+    ask = {"model": "m", "prompt": "", "stream_options": {"include_usage": True}}
+    chunk, last = await openai.chunks("completions", ask)
+    assert (chunk["choices"][0]["finish_reason"], last["choices"]) == ("stop", [])
+    nothing = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    assert chunk["usage"] == last["usage"] == nothing
     assert (doubles.engine.opened, doubles.engine.jobs) == (1, [])
 
 

@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+import msgspec
 from msgspec.structs import replace
 
 from corral import BadRequest, Constraint
 from corral.log import get_logger
 from corral_grammar.cache import ByteCache
-from corral_grammar.grammars import GRAMMARS, LIMITS, locate, relax
+from corral_grammar.grammars import GRAMMARS, LIMITS, refusal, relax
 from corral_grammar.plugin import GrammarConfig
 from corral_grammar.tags import LOOSE, Tags, has_tags
 
@@ -180,5 +181,7 @@ def _compile(tokenizer: "LLTokenizer", constraint: Constraint) -> Compiled:
         return Compiled(matcher, Work(time.thread_time() - began))
     if problem.startswith("NoExtension"):
         problem = "nothing matches it"
-    place = locate(constraint.source) if constraint.kind == "json_schema" else ""
-    raise BadRequest(f"invalid {constraint.kind} constraint{place}: {summary(problem)}")
+    problem = summary(problem)
+    if constraint.kind == "json_schema":
+        raise BadRequest(refusal(msgspec.json.decode(constraint.source), problem))
+    raise BadRequest(f"invalid {constraint.kind} constraint: {problem}")

@@ -1,7 +1,8 @@
 """From each kind of constraint to a grammar for llguidance.  All of it is bounded, and none of it recurses."""
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -12,6 +13,7 @@ from corral.log import get_logger
 from corral_grammar import gbnf, lark
 from corral_grammar.multiples import check_remainders
 from corral_grammar.schema import SchemaReader
+from corral_grammar.state import summary
 from corral_grammar.tags import loosened
 
 if TYPE_CHECKING:
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 # One space, or one or two newlines and then an indentation: a model cannot go on with white space for ever.
 _JSON_STYLE: "JsonCompileOptions" = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})"}
 _MAX_LOCATED = 300
+_ONE_OF = "oneOf constraints are not supported"  # how the library refuses branches that may both match
 # A state of the lexer takes about 2.3 KB; the longest text of bounded length takes one for each character.
 LIMITS = LLParserLimits(
     max_lexer_states=20_000,
@@ -124,14 +127,33 @@ def check_pattern(pattern: str) -> str:
     return errors[0] if errors else "" if not lines or lines[0].startswith("WARNING") else lines[0][:200]
 
 
-def locate(source: str) -> str:
-    """ " at PATH" of the innermost schema that the library refuses by itself; "" when it stands nowhere alone."""
-    reader = SchemaReader(_decode(source, "JSON schema"), lambda _: "")
+def refusal(schema: JSON, problem: str) -> str:
+    """What to say of a JSON schema that the library refuses, with the path of the innermost part to blame."""
+    reader = SchemaReader(schema, lambda _: "")
     reader.read()
-    for path, schema in reversed(reader.nodes[:_MAX_LOCATED]):
-        if '"$ref"' not in quote_json(schema) and LLMatcher.validate_grammar(_from_schema(schema), limits=LIMITS):
-            return f" at {path}"
-    return ""
+    place, problem = _locate(reader.nodes) or ("", problem)
+    if _ONE_OF in problem:
+        return (
+            f"unsupported JSON schema keyword: {place or '$'}.oneOf cannot be enforced, for a value may match several "
+            "branches: tell them apart by type or by a required property with a const of its own, or use anyOf"
+        )
+    return f"invalid json_schema constraint{f' at {place}' if place else ''}: {problem}"
+
+
+def _locate(nodes: Sequence[tuple[str, JSONObject]]) -> tuple[str, str] | None:
+    """The path of the innermost schema that is refused by itself, and why.
+
+    Where it refers to another anything may stand: that one has a path of its own.
+    """
+    for path, schema in reversed(nodes[:_MAX_LOCATED]):
+        alone = json.loads(quote_json(schema), object_hook=_without_reference)
+        if problem := LLMatcher.validate_grammar(_from_schema(alone), limits=LIMITS):
+            return path, summary(problem)
+    return None
+
+
+def _without_reference(schema: JSONObject) -> JSONObject:
+    return {key: value for key, value in schema.items() if key != "$ref" or not isinstance(value, str)}
 
 
 def quote_json(value: JSON) -> str:

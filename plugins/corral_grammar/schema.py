@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import msgspec
 
 from corral import JSON, BadRequest, JSONObject
+from corral_grammar.alternatives import Alternatives
 from corral_grammar.endless import never_ends
 from corral_grammar.keywords import (
     ANNOTATIONS,
@@ -97,8 +98,14 @@ class SchemaReader:
         if result == [False]:
             raise BadRequest("invalid JSON schema: $ is false, which nothing matches")
         schemas = [schema for _, schema in self.nodes]
-        if never_ends(result[0], schemas, lambda reference: self._target(reference, "$", result[0])):
+
+        def target(reference: str) -> JSON:
+            return self._target(reference, "$", result[0])
+
+        if never_ends(result[0], schemas, target):
             raise BadRequest("invalid JSON schema: $ requires itself, and nothing that has an end matches it")
+        if not any("oneOf" in unquote(reference) for reference in self._refs.values()):  # their names must stay
+            Alternatives(target).settle(schemas)
         for schema in schemas:
             _complete_format(schema)
         return result[0]

@@ -22,6 +22,19 @@ def nested(depth: int) -> str:
     return '{"items":' * depth + "{}" + "}" * depth
 
 
+def kind(*names: str, **more: Any) -> Any:
+    """An object that tells by `kind` what it is."""
+    names_only = {"const": names[0]} if len(names) == 1 else {"enum": [*names]}
+    return {"type": "object", "properties": {"kind": names_only, **more}, "required": ["kind"]}
+
+
+def union(*branches: Any, **around: Any) -> Any:
+    """One of several definitions, as a property."""
+    definitions = {f"D{index}": branch for index, branch in enumerate(branches)}
+    one_of = {"oneOf": [{"$ref": f"#/$defs/{name}"} for name in definitions], **around}
+    return {"type": "object", "properties": {"v": one_of}, "required": ["v"], "$defs": definitions}
+
+
 OBJECT = {"type": "object", "properties": {"first name": {"type": "string"}}}
 WRONG = [
     ({"type": [1]}, "$.type"),
@@ -89,7 +102,19 @@ def test_what_is_no_json_is_refused(build: Callable[..., GrammarState], source: 
 
 LIBRARY = [
     ({"properties": {"a": {"type": "integer", "minimum": 5, "maximum": 3}}, "required": ["a"]}, "at $.properties.a:"),
-    ({"properties": {"a": {"oneOf": [{"minimum": 0}, {"maximum": 9}]}}}, "at $.properties.a: oneOf"),
+    ({"properties": {"a": {"oneOf": [{"minimum": 0}, {"maximum": 9}]}}}, "keyword: $.properties.a.oneOf cannot be"),
+    (union({"type": "string"}, {"maxLength": 3}), "keyword: $.properties.v.oneOf cannot be enforced"),
+    (union(kind("a"), kind("a")), "keyword: $.properties.v.oneOf cannot be enforced"),
+    (union(kind("a"), {**kind("b"), "required": []}), "keyword: $.properties.v.oneOf cannot be enforced"),
+    (union(kind("a"), {"anyOf": [kind("b"), {"type": "object"}]}), "keyword: $.properties.v.oneOf cannot be enforced"),
+    ({"$ref": "#/properties/v/oneOf/1", **union(kind("a"), kind("b"))}, "keyword: $.properties.v.oneOf cannot be"),
+    (
+        {
+            "$ref": "#/$defs/a",
+            "$defs": {"a": {"properties": {"b": {"type": "integer", "minimum": 5, "maximum": 3}}, "required": ["b"]}},
+        },
+        "at $.$defs.a.properties.b: ",
+    ),
 ]
 
 
@@ -185,6 +210,32 @@ MATCHES = [
     (True, ["1", '{"a": [1]}'], ["x"]),
     ({"title": "anything"}, ["1", '{"a": [1]}'], ["x"]),
 ]
+
+
+UNIONS = [
+    (union(kind("a"), kind("b")), ['{"kind": "a"}', '{"kind": "b"}'], ['{"kind": "c"}', "{}"]),
+    (union(kind("a"), {"type": "string"}, {"enum": [1, None]}), ['{"kind": "a"}', '"a"', "null"], ["2"]),
+    (union(kind("a", "c"), {"oneOf": [kind("b"), kind("d")]}), ['{"kind": "c"}', '{"kind": "d"}'], ['{"kind": "e"}']),
+    (
+        union(kind("a", x={"$ref": "#/properties/v"}), kind("b")),
+        ['{"kind": "a", "x": {"kind": "a", "x": {"kind": "b"}}}'],
+        ['{"kind": "b", "x": {"kind": "b"}}', '{"kind": "a", "x": {}}'],
+    ),
+    (
+        union(*({"properties": {"kind": {"const": n}}} for n in "ab"), type="object", required=["kind"]),
+        ['{"kind": "a"}', '{"kind": "b"}'],
+        ['{"kind": "c"}', "{}", "1"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("schema", "good", "bad"), UNIONS)
+def test_a_union_of_definitions_that_exclude_each_other(
+    build: Callable[..., GrammarState], texts: Any, schema: Any, good: list[str], bad: list[str]
+) -> None:
+    source = json.dumps(schema)
+    assert [text for text in good if not accepts(build("json_schema", source), texts, f'{{"v": {text}}}')] == []
+    assert [text for text in bad if accepts(build("json_schema", source), texts, f'{{"v": {text}}}')] == []
 
 
 @pytest.mark.parametrize(("schema", "good", "bad"), MATCHES)

@@ -190,8 +190,13 @@ async def test_row_36_input_of_a_wrong_type(openai, value):
 
 async def test_row_38_tools(openai, doubles):
     await openai.add("t", "tools")
-    members = [{"type": "function", "name": "read"}, {"type": "function", "name": "fs.write"}, {"type": "custom"}]
-    tools = [TOOL, {"type": "namespace", "name": "fs", "tools": members}, {"type": "web_search"}, {"type": "x"}]
+    members = [{"type": "function", "name": "read"}, {"type": "function", "name": "fs.write"}, {"type": "x"}]
+    tools = [
+        TOOL,
+        {"type": "namespace", "name": "fs", "tools": members},
+        {"type": "web_search"},
+        {"type": "local_shell"},
+    ]
     seen = await prompt(openai, doubles, model="t", tools=tools)
     assert [line for line in seen.splitlines() if line.startswith("[tool]")] == [
         "[tool] weather",
@@ -211,6 +216,23 @@ async def test_row_38_tools(openai, doubles):
 async def test_row_38_tools_that_are_none(openai, tool, param):
     status, error = await openai.error("responses", {**ASK, "tools": [tool]})
     assert (status, error["param"]) == (400, param)
+
+
+async def test_row_38_tools_of_the_clients_own_that_are_no_functions(openai):
+    custom = {"type": "custom", "name": "patch"}
+    for tools, param in (
+        ([TOOL, custom], "tools[1].type"),
+        ([{"type": "namespace", "name": "n", "tools": [custom]}], "tools[0].tools[0].type"),
+    ):
+        status, error = await openai.error("responses", {**ASK, "tools": tools})
+        assert (status, error["param"], error["code"]) == (400, param, "unsupported_parameter")
+
+
+async def test_truncation_has_two_values(openai):
+    for known in ("auto", "disabled", None):
+        await openai.ok("responses", {**ASK, "truncation": known})
+    status, error = await openai.error("responses", {**ASK, "truncation": "middle"})
+    assert (status, error["param"], error["code"]) == (400, "truncation", "invalid_value")
 
 
 @pytest.mark.parametrize(

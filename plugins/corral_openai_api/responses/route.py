@@ -122,6 +122,8 @@ def _refuse(body: ResponsesBody) -> None:
         raise unsupported("prompt", "there are no stored prompts; send instructions and input")
     if body.context_management is not None:
         raise unsupported("context_management", "use truncation")
+    if body.truncation not in ("", "auto", "disabled"):
+        raise FieldError('truncation must be "auto" or "disabled"', "truncation")
     if body.moderation is not None:
         raise unsupported("moderation", "nothing is moderated here")
 

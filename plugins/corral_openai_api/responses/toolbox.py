@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from corral import JSONObject, Tool
 from corral.log import get_logger
 from corral_openai_api import fields
-from corral_openai_api.errors import FieldError
+from corral_openai_api.errors import FieldError, unsupported
 
 
 def tools(wires: Sequence[JSONObject]) -> tuple[Tool, ...]:
@@ -33,6 +33,8 @@ def _functions(wire: JSONObject, param: str, prefix: str) -> Iterable[Tool]:
                 yield from _functions(member, f"{param}.tools[{index}]", f"{name}.")
     elif wire.get("type") == "function":
         yield _function(wire, param, prefix)
+    elif wire.get("type") == "custom":  # the client's own, and it would wait for calls
+        raise unsupported(f"{param}.type", "'custom' is not known here; make it a 'function'")
 
 
 def _function(wire: JSONObject, param: str, prefix: str) -> Tool:

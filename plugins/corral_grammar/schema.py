@@ -30,6 +30,7 @@ from corral_grammar.keywords import (
     UNENFORCED,
 )
 from corral_grammar.multiples import check_remainders, count_remainders
+from corral_grammar.rows import check_rows
 
 MAX_DEPTH = 100  # objects and lists within each other; the library reads 128 levels
 MAX_SCHEMAS = 10_000  # with the schemas inside
@@ -104,6 +105,7 @@ class SchemaReader:
 
         if never_ends(result[0], schemas, target):
             raise BadRequest("invalid JSON schema: $ requires itself, and nothing that has an end matches it")
+        check_rows(self.nodes, target)
         if not any("oneOf" in unquote(reference) for reference in self._refs.values()):  # their names must stay
             Alternatives(target).settle(schemas)
         for schema in schemas:

@@ -10,6 +10,7 @@ from byte_texts import accepts
 
 from corral import BadRequest
 from corral_grammar.grammars import check_pattern
+from corral_grammar.rows import MAX_FIRST
 from corral_grammar.schema import MAX_DEPTH, SchemaReader
 from corral_grammar.state import GrammarState
 
@@ -36,7 +37,14 @@ def union(*branches: Any, **around: Any) -> Any:
 
 
 OBJECT = {"type": "object", "properties": {"first name": {"type": "string"}}}
+MANY = {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(MAX_FIRST)}}
+MORE = {"type": "object", "properties": {f"q{i}": {"type": "string"} for i in range(MAX_FIRST + 1)}}
 WRONG = [
+    ({"properties": {"a": {"items": MORE}}}, "$.properties.a.items.properties has 451 optional properties before"),
+    (
+        {"$defs": {"m": MANY}, "anyOf": [{"$ref": "#/$defs/m"}, {"type": "object", "properties": {"x": {}}}]},
+        "$ has 451 optional properties before the first required one, alternatives included",
+    ),
     ({"type": [1]}, "$.type"),
     ({"type": "strnig"}, "$.type"),
     ({"type": []}, "$.type"),
@@ -245,6 +253,22 @@ def test_keywords_are_enforced(
     source = json.dumps(schema)
     assert [text for text in good if not accepts(build("json_schema", source), texts, text)] == []
     assert [text for text in bad if accepts(build("json_schema", source), texts, text)] == []
+
+
+@pytest.mark.parametrize("additional", [False, {"type": "string"}])
+def test_as_many_properties_as_are_accepted_can_be_written(
+    build: Callable[..., GrammarState], texts: Any, additional: Any
+) -> None:
+    """The library's own bound shows where the object begins, and stands above ours."""
+    optional = {**MANY, "additionalProperties": additional}
+    required = {**MORE["properties"], **MANY["properties"]}
+    last = f"p{MAX_FIRST - 1}"
+    for schema in (
+        {"type": "array", "items": optional},
+        {"type": "array", "items": {"type": "object", "properties": required, "required": ["q0"]}},
+    ):
+        text = json.dumps([{"q0": "", "p3": "", last: ""}] if "required" in schema["items"] else [{"p0": "", last: ""}])
+        assert accepts(build("json_schema", json.dumps(schema)), texts, text)
 
 
 def test_white_space_is_bounded(build: Callable[..., GrammarState], texts: Any) -> None:

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType
 
 from corral import JSON, BadRequest, Truncated
 from corral.server import FACTS, KERNEL
-from corral_embeddings import EmbedRequest
+from corral_embeddings import BadInput, EmbedRequest
 from corral_http.names import NOT_PULLED, installed
 from corral_openai_api import fields
 from corral_openai_api.bodies import EmbeddingsBody
@@ -56,17 +56,19 @@ async def embeddings(request: web.Request, body: EmbeddingsBody) -> web.Response
     kernel = request.app[KERNEL]
     installed(kernel, body.model, NOT_PULLED)
     overrides = body.options | ({} if body.num_ctx is None else {"num_ctx": body.num_ctx})
-    result = await kernel.service("corral_embedder").embed(
-        EmbedRequest(
-            model=body.model.strip(),
-            inputs=inputs(body.input),
-            truncate=body.truncate,
-            dimensions=body.dimensions,
-            partial=body.partial,
-            overrides=overrides,
-            keep_alive_s=fields.keep_alive(body.keep_alive),
-        )
+    asked = EmbedRequest(
+        model=body.model.strip(),
+        inputs=inputs(body.input),
+        truncate=body.truncate,
+        dimensions=body.dimensions,
+        partial=body.partial,
+        overrides=overrides,
+        keep_alive_s=fields.keep_alive(body.keep_alive),
     )
+    try:
+        result = await kernel.service("corral_embedder").embed(asked)
+    except BadInput as err:
+        raise FieldError(err.message, "input") from err
     request[FACTS].update(model=body.model, prompt_tokens=result.prompt_tokens)
     rows = [
         EmbeddingWire(

@@ -88,6 +88,7 @@ async def test_token_ids_outside_the_vocabulary(openai, doubles):
     ):
         status, error = await openai.error("embeddings", {**ASK, "input": value})
         assert (status, error["message"]) == (400, message)
+        assert (error["param"], error["code"]) == ("input", "invalid_value")
     assert doubles.engine.embed_jobs == []
 
 

@@ -4,10 +4,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial, wraps
 from typing import Any, TypeVar
 
-import msgspec
 from aiohttp import web
 
-from corral import ContextOverflow, Handler
+from corral import Handler
 from corral.server import HEADERS
 from corral_http.decoding import Decoder, read_body
 from corral_http.request_ids import begin_request
@@ -15,9 +14,10 @@ from corral_openai_api import bodies
 from corral_openai_api.chat import Completion, chat
 from corral_openai_api.completions import completions
 from corral_openai_api.embeddings import Embeddings, embeddings
-from corral_openai_api.errors import ErrorBody, FieldError
+from corral_openai_api.errors import ErrorBody
 from corral_openai_api.models import ModelList, ModelWire, model, models
 from corral_openai_api.plugin import OpenAISettings
+from corral_openai_api.refusals import refusals_name_fields
 from corral_openai_api.responses.bodies import RESPONSES
 from corral_openai_api.responses.memory import Memory
 from corral_openai_api.responses.route import delete, responses, retrieve
@@ -25,7 +25,7 @@ from corral_openai_api.responses.shapes import Deleted, Response
 from corral_openai_api.texts import TextCompletion
 from corral_openai_api.transcriptions import transcriptions
 
-T = TypeVar("T", bound=msgspec.Struct)
+T = TypeVar("T", bound=bodies.Body)
 
 
 def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
@@ -47,17 +47,13 @@ def _identified(handler: Callable[[web.Request], Awaitable[web.StreamResponse]])
 def _routes(settings: OpenAISettings) -> Sequence[web.RouteDef]:
 
     def reading(decoder: Decoder[T], handler: Callable[[web.Request, T], Awaitable[web.StreamResponse]]) -> Handler:
-        """`handler` with the request's decoded body; what is too long is the field that holds the prompt."""
-        fields = decoder.kind.__struct_fields__
-        prompt = next(name for name in ("messages", "input", "prompt") if name in fields)
+        """`handler` with the request's decoded body; what it refuses names its field."""
 
         @wraps(handler)
         async def read(request: web.Request) -> web.StreamResponse:
             body = decoder.decode(await read_body(request, settings.max_body_bytes))
-            try:
+            with refusals_name_fields(body):
                 return await handler(request, body)
-            except ContextOverflow as err:
-                raise FieldError(err.message, prompt, "context_length_exceeded") from err
 
         return read
 

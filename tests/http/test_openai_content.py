@@ -1,8 +1,11 @@
 """Rows 17-24 of the OpenAI API's checklist: output formats, reasoning, images, sounds."""
 
 import base64
+import json
 
 import pytest
+
+from corral_grammar.grammars import GRAMMARS
 
 USER = {"role": "user", "content": "x"}
 ASK = {"model": "m", "messages": [USER]}
@@ -26,8 +29,6 @@ async def test_row_17_formats(openai, doubles, format, expected):
     await openai.ok("chat/completions", {**ASK, "response_format": format})
     seen = doubles.engine.jobs[-1].constraint
     if expected == "schema":
-        import json
-
         assert (seen.kind, json.loads(seen.source)) == ("json_schema", SCHEMA)
         assert seen.source.index("properties") < seen.source.index("required")
     else:
@@ -48,6 +49,44 @@ async def test_row_17_formats(openai, doubles, format, expected):
 async def test_row_17_formats_that_are_none(openai, format, param):
     status, error = await openai.error("chat/completions", {**ASK, "response_format": format})
     assert (status, error["param"]) == (400, param)
+
+
+TOO_FAR = {"type": "object", "properties": {"a": {"$ref": "https://elsewhere/a"}}}
+SCHEMA_TOO_FAR = {"type": "json_schema", "schema": TOO_FAR, "json_schema": {"name": "n", "schema": TOO_FAR}}
+FLAT = {"type": "function", "name": "f", "parameters": TOO_FAR}
+NESTED = {"type": "function", "function": {"name": "f", "parameters": TOO_FAR}}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("chat/completions", {"response_format": SCHEMA_TOO_FAR}, "response_format"),
+        ("responses", {"text": {"format": SCHEMA_TOO_FAR}}, "text.format"),
+        ("chat/completions", {"tools": [NESTED], "response_format": {"type": "json_object"}}, "tools"),
+        ("responses", {"tools": [FLAT], "tool_choice": "required"}, "tools"),
+        ("chat/completions", {"tools": [NESTED], "response_format": SCHEMA_TOO_FAR}, None),
+    ],
+)
+async def test_row_17_schemas_that_cannot_be_held_to(openai, doubles, path, body, param, stream):
+    await openai.add("t", "tools")
+    source = json.dumps(TOO_FAR)
+    doubles.engine.reply = lambda job: GRAMMARS["json_schema"](source)
+    asked = {"model": "t", "input": "x", "messages": [USER], "stream": stream, **body}
+    status, error = await openai.error(path, asked)
+    assert (status, error["param"], error["code"]) == (400, param, "invalid_value" if param else None)
+    assert error["message"].startswith("unsupported JSON schema keyword: $.properties.a.$ref ")
+
+
+@pytest.mark.parametrize(
+    ("kind", "source"),
+    [("regex", "("), ("regex", "a{99999999}"), ("gbnf", "root ::= ("), ("choice", "[]"), ("json_schema", "false")],
+)
+async def test_row_17_what_else_cannot_be_held_to(openai, doubles, kind, source):
+    doubles.engine.reply = lambda job: GRAMMARS[kind](source)
+    asked = {**ASK, "response_format": {"type": "choice", "choices": ["a"]}}
+    status, error = await openai.error("chat/completions", asked)
+    assert (status, error["param"], error["code"]) == (400, "response_format", "invalid_value")
 
 
 async def test_row_17_a_format_beside_tools(openai, doubles):

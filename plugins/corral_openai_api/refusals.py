@@ -14,6 +14,7 @@ _SCHEMA = re.compile(
     r"(invalid|unsupported|unknown) JSON schema|JSON schema too large|invalid (\w+ constraint|list of choices)"
     r"|the (\w+ constraint is|constraint takes|required format became)"
 )
+_OF_TOOL = re.compile(r"tools\[\d*\] \(")  # the message names the tool
 _WITHOUT_SCHEMA = ("", "text", "json_object")
 
 
@@ -29,6 +30,7 @@ def refusals_name_fields(body: Body) -> Iterator[None]:
         raise FieldError(err.message, prompt, "context_length_exceeded") from err
     except BadRequest as err:
         asked = _with_schemas(body) if _SCHEMA.match(err.message) else []
+        asked = ["tools"] if _OF_TOOL.match(err.message) else asked
         if len(asked) != 1:
             raise
         raise FieldError(err.message, asked[0]) from err

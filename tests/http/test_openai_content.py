@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from corral import BadRequest
 from corral_grammar.grammars import GRAMMARS
 
 USER = {"role": "user", "content": "x"}
@@ -76,6 +77,17 @@ async def test_row_17_schemas_that_cannot_be_held_to(openai, doubles, path, body
     status, error = await openai.error(path, asked)
     assert (status, error["param"], error["code"]) == (400, param, "invalid_value" if param else None)
     assert error["message"].startswith("unsupported JSON schema keyword: $.properties.a.$ref ")
+
+
+async def test_row_17_a_refusal_that_names_the_tool(openai, doubles):
+    def refuse(job):
+        raise BadRequest("tools[0] (f): $.not cannot be enforced")
+
+    await openai.add("t", "tools")
+    doubles.engine.reply = refuse
+    asked = {"model": "t", "messages": [USER], "tools": [NESTED], "response_format": SCHEMA_TOO_FAR}
+    status, error = await openai.error("chat/completions", asked)
+    assert (status, error["param"], error["code"]) == (400, "tools", "invalid_value")
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ async def test_tools_and_thinking(smol):
     for refused in ({"tool_choice": "required"}, {"response_format": {"type": "json_object"}}):
         body = {"model": "smol", "tools": loose, **asked, **refused}
         response = await smol.post("/v1/chat/completions", json=body)
-        assert (response.status, "$.not cannot be enforced" in await response.text()) == (400, True)
+        error = (await response.json())["error"]
+        assert (response.status, "$.not cannot be enforced" in error["message"]) == (400, True)
+        assert (error["param"], error["code"]) == ("tools", "invalid_value")
 
     for think in (True, False, None):
         for stream in (False, True):

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from corral import BadRequest, Constraint
 from corral.log import get_logger
 from corral_grammar.cache import ByteCache
-from corral_grammar.grammars import GRAMMARS, LIMITS, refusal, relax
+from corral_grammar.grammars import GRAMMARS, LIMITS, refusal, refusal_inside, relax
 from corral_grammar.plugin import GrammarConfig
 from corral_grammar.tags import LOOSE, Tags, has_tags
 
@@ -184,4 +184,5 @@ def _compile(tokenizer: "LLTokenizer", constraint: Constraint) -> Compiled:
     problem = summary(problem)
     if constraint.kind == "json_schema":
         raise BadRequest(refusal(msgspec.json.decode(constraint.source), problem))
-    raise BadRequest(f"invalid {constraint.kind} constraint: {problem}")
+    inside = refusal_inside(constraint.source) if constraint.kind == "lark" else ""
+    raise BadRequest(inside or f"invalid {constraint.kind} constraint: {problem}")

@@ -14,7 +14,7 @@ from corral_grammar import gbnf, lark
 from corral_grammar.multiples import check_remainders
 from corral_grammar.schema import SchemaReader
 from corral_grammar.state import summary
-from corral_grammar.tags import loosened
+from corral_grammar.tags import loosened, place_of
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -84,8 +84,12 @@ def lark_grammar(source: str) -> str:
 
 def _read(schema: JSON) -> tuple[JSONObject, int]:
     """What of a schema is enforced, and the remainders that takes.  Raises BadRequest."""
-    reader = SchemaReader(schema, check_pattern)
-    return _plain(reader.read()), reader.n_remainders
+    place = place_of(schema)
+    reader = SchemaReader(schema, check_pattern, place.path)
+    try:
+        return _plain(reader.read()), reader.n_remainders
+    except BadRequest as err:
+        raise BadRequest(place.tell(err.message)) from err
 
 
 def _read_loose(schema: JSON, otherwise: JSONObject) -> tuple[JSONObject, int]:
@@ -129,15 +133,26 @@ def check_pattern(pattern: str) -> str:
 
 def refusal(schema: JSON, problem: str) -> str:
     """What to say of a JSON schema that the library refuses, with the path of the innermost part to blame."""
-    reader = SchemaReader(schema, lambda _: "")
+    named = place_of(schema)
+    reader = SchemaReader(schema, lambda _: "", named.path)
     reader.read()
     place, problem = _locate(reader.nodes) or ("", problem)
     if _ONE_OF in problem:
-        return (
-            f"unsupported JSON schema keyword: {place or '$'}.oneOf cannot be enforced, for a value may match several "
-            "branches: tell them apart by type or by a required property with a const of its own, or use anyOf"
+        return named.tell(
+            f"unsupported JSON schema keyword: {place or named.path}.oneOf cannot be enforced, for a value may match "
+            "several branches: tell them apart by type or by a required property with a const of its own, or use anyOf"
         )
-    return f"invalid json_schema constraint{f' at {place}' if place else ''}: {problem}"
+    return named.tell(f"invalid json_schema constraint{f' at {place}' if place else ''}: {problem}")
+
+
+def refusal_inside(source: str) -> str:
+    """The same for the first of a Lark grammar's schemas that the library refuses; "" when it refuses none."""
+    for schema in lark.check(source)[1::2]:
+        if loosened(schema) is None:
+            problem = LLMatcher.validate_grammar(_from_schema(_read(schema)[0]), limits=LIMITS)
+            if problem:
+                return refusal(schema, summary(problem))
+    return ""
 
 
 def _locate(nodes: Sequence[tuple[str, JSONObject]]) -> tuple[str, str] | None:

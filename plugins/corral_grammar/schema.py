@@ -63,8 +63,9 @@ def step(path: str, key: str | int) -> str:
 class SchemaReader:
     """One schema.  Nothing here recurses, and nothing is fetched."""
 
-    def __init__(self, root: JSON, check_pattern: CheckPattern) -> None:
-        self.root, self._check_pattern = root, check_pattern
+    def __init__(self, root: JSON, check_pattern: CheckPattern, path: str = "$") -> None:
+        """`path`: what the root is called in messages."""
+        self.root, self._check_pattern, self._path = root, check_pattern, path
         self.nodes: list[tuple[str, JSONObject]] = []  # path and what it became, parents first
         self._refs: dict[str, str] = {}  # path → what it refers to
         self._patterns: set[str] = set()
@@ -74,7 +75,7 @@ class SchemaReader:
     def read(self) -> JSON:
         """The schema without what only describes.  Raises BadRequest naming the path of the first mistake."""
         result: list[JSON] = []
-        todo = [Node(self.root, "$", 1, result.append)]
+        todo = [Node(self.root, self._path, 1, result.append)]
         while todo:
             node = todo.pop()
             if isinstance(node.schema, bool):
@@ -97,14 +98,16 @@ class SchemaReader:
             for _, schema in self.nodes:
                 _close(schema)
         if result == [False]:
-            raise BadRequest("invalid JSON schema: $ is false, which nothing matches")
+            raise BadRequest(f"invalid JSON schema: {self._path} is false, which nothing matches")
         schemas = [schema for _, schema in self.nodes]
 
         def target(reference: str) -> JSON:
-            return self._target(reference, "$", result[0])
+            return self._target(reference, self._path, result[0])
 
         if never_ends(result[0], schemas, target):
-            raise BadRequest("invalid JSON schema: $ requires itself, and nothing that has an end matches it")
+            raise BadRequest(
+                f"invalid JSON schema: {self._path} requires itself, and nothing that has an end matches it"
+            )
         check_rows(self.nodes, target)
         if not any("oneOf" in unquote(reference) for reference in self._refs.values()):  # their names must stay
             Alternatives(target).settle(schemas)
@@ -117,7 +120,7 @@ class SchemaReader:
         schema: JSONObject = node.schema
         for key, value in schema.items():
             path = step(node.path, key)
-            if not self._counts(key, value, path, at_root=node.path == "$"):
+            if not self._counts(key, value, path, at_root=node.path == self._path):
                 continue
             self._check(key, value, path, schema)
             if key in ONE_SCHEMA and not isinstance(value, list):

@@ -2,7 +2,7 @@
 
 `%tag "T"` is the tag; `NAME: %until {"tag": T, …}` is text up to and with it, `NAME: %free` any text.  A JSON schema
 after `%json` that says `"x-if-possible": "object"` (or "value") stands for any object (value) where it cannot be
-enforced.
+enforced.  One that says `"x-place": {"of": "tools[0] (f)", "path": "$.properties.a"}` is called so in messages.
 """
 
 import re
@@ -16,7 +16,7 @@ from corral import BadRequest, JSONObject
 if TYPE_CHECKING:
     from corral_engine.constraints import TokenTexts
 
-LOOSE = "x-if-possible"
+LOOSE, PLACE = "x-if-possible", "x-place"
 _ANYTHING: dict[str, JSONObject] = {"object": {"type": "object"}, "value": {}}
 _MACROS = ("%tag", "%until", "%free")
 _TAG = re.compile(r'%tag ("(?:[^"\\]|\\.)*")')
@@ -95,6 +95,25 @@ def _read(text: str) -> Until:
 def _pattern(text: str) -> str:
     """As a regular expression, within slashes, that matches the text."""
     return "".join(f"\\u{{{ord(character):X}}}" for character in text)
+
+
+class Place(msgspec.Struct, frozen=True):
+    """Where a schema in a Lark grammar comes from."""
+
+    of: str = ""
+    path: str = "$"
+
+    def tell(self, message: str) -> str:
+        """`message`, of something that is wrong there."""
+        return f"{self.of}: {message.removeprefix('unsupported JSON schema keyword: ')}" if self.of else message
+
+
+def place_of(schema: object) -> Place:
+    """What the schema says of it.  Raises BadRequest."""
+    try:
+        return msgspec.convert(schema.get(PLACE, {}) if isinstance(schema, dict) else {}, Place)
+    except msgspec.ValidationError as err:
+        raise BadRequest(f"invalid lark constraint: %json: {PLACE}: {err}") from err
 
 
 def _ranges(token_ids: Iterable[int]) -> str:

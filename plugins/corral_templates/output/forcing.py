@@ -27,7 +27,7 @@ def constrain(
         written = style.family.names[0] if style.family else f"{style.tool_tag!r} says"
         raise Unsupported(f"{asked} cannot be enforced: this model writes its calls as {written} does")
     tools = [tool for tool in conversation.tools if tool_choice in ("auto", "required", tool.name)]
-    grammar = Grammar(loose=False, once=tool_choice not in ("auto", "required"))
+    grammar = Grammar(conversation.tools, loose=False, once=tool_choice not in ("auto", "required"))
     opening = f"{tag(notation.opening)} " if notation.opening else ""
     section = grammar.rule("section", f"{opening}({notation.inside(grammar, tools)})")
     calls = section if grammar.once or not notation.repeats else f"{section} (NL? {section})*"
@@ -43,7 +43,7 @@ def _held(notation: Notation | None, tools: Sequence[Tool]) -> Constraint | None
     """
     if notation is None or not notation.marks or not tools:
         return None
-    grammar = Grammar(loose=True, once=False)
+    grammar = Grammar(tools, loose=True, once=False)
     try:
         inside = notation.inside(grammar, tools)
     except Unsupported as err:

@@ -12,9 +12,11 @@ from corral.log import get_logger
 from corral_templates.output.coercion import kinds_of
 
 LOOSE = "x-if-possible"  # of a schema: where it cannot be enforced any object, or value, will do
+PLACE = "x-place"  # of a schema: what messages call it
 _DESCRIBES = ("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly")
 _TEXT_KEYS = {"type", "enum", "const", "minLength", "maxLength", *_DESCRIBES}
 OBJECT_KEYS = {"type", "properties", "required", "additionalProperties", "$defs", "definitions", "$schema", *_DESCRIBES}
+_UNSUPPORTED = "unsupported JSON schema keyword: "
 _ANY_KEY = "/[A-Za-z_][A-Za-z0-9_.-]*/"
 
 Inside = Callable[["Grammar", Sequence[Tool]], str]
@@ -44,10 +46,14 @@ def tag(text: str) -> str:
 
 
 class Grammar:
-    """The rules, as they are made.  `loose`: the model chose to call, and not every schema need be held."""
+    """The rules, as they are made.  `loose`: the model chose to call, and not every schema need be held.
 
-    def __init__(self, *, loose: bool, once: bool) -> None:
+    `tools`: as the client numbers them.
+    """
+
+    def __init__(self, tools: Sequence[Tool] = (), *, loose: bool, once: bool) -> None:
         self.loose, self.once = loose, once
+        self._tools = tools
         self.rules: list[str] = []
         self.blank = "BLANK" if loose else '" "'  # between a key and its value
         self.gap = "BLANK" if loose else ""  # where models mostly write nothing
@@ -71,18 +77,40 @@ class Grammar:
 
     def json(self, schema: JSONObject, tool: Tool, name: str = "value") -> str:
         """A value in JSON.  Each schema is a document of its own: it may refer to itself."""
-        if self.loose and not is_strict(tool):
+        schema = {PLACE: {"of": self.called(tool), "path": "$"}, **schema}
+        if not self.holds(tool):
             schema = {**schema, LOOSE: "object" if name == "arguments" else "value"}
         return self.rule(name, f"%json {json.dumps(schema)}")
 
     def arguments(self, tool: Tool) -> str:
-        """All arguments of a call as a JSON object."""
-        return self.json(tool.parameters or {"type": "object"}, tool, "arguments")
+        """All arguments of a call as a JSON object.  Raises Unsupported for a schema of something else."""
+        schema = tool.parameters or {"type": "object"}
+        try:
+            schema = of_object(schema)
+        except Unsupported as err:
+            if self.holds(tool):
+                raise self.unsupported(tool, err) from err
+            schema = {"type": "object"}
+        return self.json(schema, tool, "arguments")
 
-    def whole(self, schema: JSONObject, tool: Tool) -> JSONObject:
+    def holds(self, tool: Tool) -> bool:
+        """Whether calls of this tool must fit its schema."""
+        return not self.loose or is_strict(tool)
+
+    def called(self, tool: Tool) -> str:
+        """The tool in messages: `tools[0] (get_weather)`."""
+        index = next((str(index) for index, each in enumerate(self._tools) if each is tool), "")
+        return f"tools[{index}] ({tool.name})"
+
+    def unsupported(self, tool: Tool, err: Unsupported) -> Unsupported:
+        """The same of this tool."""
+        return Unsupported(f"{self.called(tool)}: {err.message.removeprefix(_UNSUPPORTED)}")
+
+    def whole(self, schema: JSONObject, tool: Tool, key: str) -> JSONObject:
         """The schema of one argument with the definitions that it may refer to."""
         kept = ("$defs", "definitions") if "$ref" in str(schema) else ()
-        return {**schema, **{name: tool.parameters[name] for name in kept if name in tool.parameters}}
+        place = {"of": self.called(tool), "path": f"$.properties.{key}"}
+        return {PLACE: place, **schema, **{name: tool.parameters[name] for name in kept if name in tool.parameters}}
 
     def until(
         self,
@@ -106,13 +134,13 @@ class Grammar:
         try:
             return self._parameters(tool, write)
         except Unsupported as err:
-            if not self.loose or is_strict(tool):
-                raise
+            if self.holds(tool):
+                raise self.unsupported(tool, err) from err
             get_logger("templates").debug("tool.unenforced", tool=tool.name, reason=err.message)
             return f"({write(_ANY_KEY, None)})*"
 
     def _parameters(self, tool: Tool, write: Callable[[str, JSONObject | None], str]) -> str:
-        schema, parts = tool.parameters, []
+        schema, parts = of_object(tool.parameters), []
         require(schema, OBJECT_KEYS, "$")
         properties, required = schema.get("properties"), schema.get("required", [])
         if not isinstance(properties, dict):
@@ -120,7 +148,7 @@ class Grammar:
         for key, described in properties.items():
             one = described if isinstance(described, dict) else {}
             try:
-                part = self.rule("argument", write(quote(key), self.whole(one, tool)))
+                part = self.rule("argument", write(quote(key), self.whole(one, tool, key)))
             except Unsupported as err:
                 raise Unsupported(err.message.replace("$", f"$.properties.{key}", 1)) from err
             parts.append(part if key in required else f"{part}?")
@@ -137,7 +165,7 @@ class Grammar:
         if (kinds != ["string"]) if typed else bool(kinds and "string" not in kinds):
             return f"NL? {self.json(schema, tool)} NL? {tag(closing)}"
         if not kinds and "$ref" in schema:
-            raise Unsupported("unsupported JSON schema keyword: $.$ref cannot be enforced in this model's notation")
+            raise Unsupported(f"{_UNSUPPORTED}$.$ref cannot be enforced in this model's notation")
         texts = schema.get("enum", [schema["const"]] if "const" in schema else None)
         if texts is not None:
             words = [each if isinstance(each, str) else json.dumps(each) for each in texts]
@@ -148,13 +176,22 @@ class Grammar:
         return self.until(closing, never, schema.get("minLength", 0), schema.get("maxLength"))
 
 
+def of_object(schema: JSONObject) -> JSONObject:
+    """A schema of arguments, which are an object whatever else it allows.  Raises Unsupported where it forbids that."""
+    kinds = schema.get("type")
+    is_open = not schema.keys() & {"type", "anyOf", "oneOf", "allOf", "$ref"}
+    if is_open or (isinstance(kinds, list) and "object" in kinds):
+        return {**schema, "type": "object"}
+    if any(kind != "object" for kind in kinds_of(schema)):
+        raise Unsupported("$.type must be object, for the arguments of a call are one")
+    return schema
+
+
 def require(schema: JSONObject, keys: set[str], path: str) -> None:
     """Raises Unsupported for a keyword beyond `keys`, by its path."""
     for key in schema:
         if key not in keys and not key.startswith("x-"):
-            raise Unsupported(
-                f"unsupported JSON schema keyword: {path}.{key} cannot be enforced in this model's notation of calls"
-            )
+            raise Unsupported(f"{_UNSUPPORTED}{path}.{key} cannot be enforced in this model's notation of calls")
 
 
 def is_strict(tool: Tool) -> bool:

@@ -5,7 +5,18 @@ from collections.abc import Sequence
 
 from corral import JSONObject, Tool, Unsupported, Value
 from corral_templates.output.coercion import kinds_of
-from corral_templates.output.writing import OBJECT_KEYS, Grammar, Inside, either, pattern, quote, require, several, tag
+from corral_templates.output.writing import (
+    OBJECT_KEYS,
+    Grammar,
+    Inside,
+    either,
+    of_object,
+    pattern,
+    quote,
+    require,
+    several,
+    tag,
+)
 
 _COMMA = '"," " "?'
 
@@ -159,12 +170,15 @@ class Python(Value, frozen=True):
         return f"NL? {several(grammar, calls, 'NL')} NL? {tag(self.section_ends)}"
 
     def _call(self, grammar: Grammar, tool: Tool) -> str:
-        schema = tool.parameters
-        require(schema, OBJECT_KEYS, "$")
+        try:
+            schema = of_object(tool.parameters)
+            require(schema, OBJECT_KEYS, "$")
+        except Unsupported as err:
+            raise grammar.unsupported(tool, err) from err
         first, later = quote(""), quote("")  # what may be written before anything is, and after something
         for key, described in reversed((schema.get("properties") or {}).items()):
             one = described if isinstance(described, dict) else {}
-            value = f"{quote(_name(key) + '=')} {grammar.json(grammar.whole(one, tool), tool)}"
+            value = f"{quote(_name(key) + '=')} {grammar.json(grammar.whole(one, tool, key), tool)}"
             needed = key in schema.get("required", ())
             following = grammar.rule("given", f"{value} {later}" + ("" if needed else f" | {first}"))
             later = grammar.rule("more", f"{_COMMA} {value} {later}" + ("" if needed else f" | {later}"))

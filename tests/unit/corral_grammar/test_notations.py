@@ -192,7 +192,7 @@ def test_what_cannot_be_enforced_is_left_to_the_parser_unless_it_is_asked_for(
         assert not accepts(build("lark", made.source), texts, timely.replace("days", "nights"))
     strict = Tool(name="get_weather", parameters=tool.parameters, wire={"function": {"strict": True}})
     for asked, choice in ((tool, "required"), (strict, "auto")):
-        with pytest.raises(Exception, match=r"unsupported JSON schema keyword: \$\.(not|properties\.a\.uniqueItems)"):
+        with pytest.raises(Exception, match=r"^tools\[0\] \(get_weather\): \$\.(not|properties\.a\.uniqueItems)"):
             build(*unpacked(constrain(style, Conversation(tools=(asked,)), None, choice)))
 
 

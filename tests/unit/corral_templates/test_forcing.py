@@ -27,7 +27,9 @@ def names(source: str) -> list[str]:
 
 
 def schemas(source: str) -> list[object]:
-    return [json.loads(found) for found in re.findall(r"^arguments\d+: %json (.*)$", source, re.MULTILINE)]
+    found = [json.loads(each) for each in re.findall(r"^arguments\d+: %json (.*)$", source, re.MULTILINE)]
+    assert all(schema.pop("x-place")["of"].startswith("tools[") for schema in found)
+    return found
 
 
 @pytest.mark.parametrize("tag", ["[", "functools"])

@@ -10,6 +10,14 @@ from corral import BadRequest, FormatError, ModelNotFound, ModelRef
 from corral_store import files, names, wire
 
 
+def _inside(folder: Path) -> list[Path]:
+    """What a folder holds: nothing when it is none, or is deleted meanwhile by whoever shares the store."""
+    try:
+        return list(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError, PermissionError):
+        return []
+
+
 class ManifestTree:
     """The manifests of one store.  `scratch` is a folder of the same file system for temporary files."""
 
@@ -25,7 +33,10 @@ class ManifestTree:
 
     def refs(self) -> Iterator[ModelRef]:
         """Every stored name, readable or not, sorted.  Files that no name leads to are passed over."""
-        for path in sorted(self.root.glob("*/*/*/*")):
+        paths = [self.root]
+        for _ in ("host", "namespace", "model", "tag"):
+            paths = [inside for folder in paths for inside in _inside(folder)]
+        for path in sorted(paths):
             host, namespace, model, tag = path.relative_to(self.root).parts
             ref = ModelRef(host=host, namespace=namespace, model=model, tag=tag)
             if names.is_valid(ref) and path.is_file():

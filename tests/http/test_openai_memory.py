@@ -104,3 +104,8 @@ def test_the_oldest_are_forgotten(monkeypatch):
     assert list(kept._kept) == ["d"]
     kept.forget("d")
     assert kept._size_bytes == 0
+
+
+async def test_numbers_of_any_length_are_remembered(openai, doubles):
+    answer = await openai.ok("responses", {**ASK, "metadata": {"n": 165255652724209156096}, "text": {"x": 10**30}})
+    assert (await prompt(openai, doubles, input="y", previous_response_id=answer["id"]))[1].count("[user]") == 2

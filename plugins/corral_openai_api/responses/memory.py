@@ -29,7 +29,7 @@ class Memory:
 
     def keep(self, response: Response, messages: tuple[Message, ...]) -> None:
         """Remember a response that has ended."""
-        size = len(msgspec.msgpack.encode((response, messages)))
+        size = len(msgspec.json.encode((response, messages)))  # which, unlike msgpack, has integers of any length
         self._kept[response.id] = Kept(response=response, messages=messages, size_bytes=size)
         self._size_bytes += size
         while self._kept and (len(self._kept) > self.most or self._size_bytes > _MOST_BYTES):

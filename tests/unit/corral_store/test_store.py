@@ -294,3 +294,22 @@ async def test_a_save_that_fails_leaves_no_config_behind(store: OllamaStore) -> 
     with pytest.raises(FormatError, match="is not in the store"):
         await store.save(name("m"), ModelConfig(family="fresh"), [missing])
     assert store.has(kept.digest)
+
+
+async def test_a_model_that_goes_while_models_are_listed_is_passed_over(
+    store: OllamaStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for text in ("a", "b"):
+        await model(store, name(text))
+    real = Path.iterdir
+
+    def iterdir(self: Path) -> list[Path]:
+        found = list(real(self))
+        if self.name == "library":  # another process deletes "a" between its folder's being seen and being read
+            for tag in real(self / "a"):
+                tag.unlink()
+            (self / "a").rmdir()
+        return found
+
+    monkeypatch.setattr(Path, "iterdir", iterdir)
+    assert [found.ref.model for found in store.list()] == ["b"]

@@ -49,7 +49,7 @@ def build_app(kernel: "Kernel") -> web.Application:
             if key in owners:
                 raise errors.PluginError(f"{key[0]} {key[1]} is served by both {owners[key]!r} and {dialect.name!r}")
             owners[key] = dialect.name
-            app.router.add_route(route.method, route.path, _gated(route.handler, dialect))
+            app.router.add_route(route.method, route.path, gated(route.handler, dialect))
     return app
 
 
@@ -67,7 +67,7 @@ async def _add_headers(request: web.BaseRequest, response: web.StreamResponse) -
     response.headers.update(request.get(HEADERS, {}))
 
 
-def _gated(handler: Handler, dialect: Routes) -> Handler:
+def gated(handler: Handler, dialect: Routes) -> Handler:
     """Render what `handler` raises before the first byte in the dialect's own shape."""
 
     async def gate(request: web.Request) -> web.StreamResponse:

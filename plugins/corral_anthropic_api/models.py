@@ -6,9 +6,8 @@ from datetime import UTC, datetime
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from corral import BadRequest, CorralError, Handler, ModelNotFound, StoredModel
-from corral.server import FACTS, HEADERS, KERNEL, status_of
-from corral_anthropic_api.plugin import error_body
+from corral import BadRequest, Handler, ModelNotFound, Routes, StoredModel
+from corral.server import HEADERS, KERNEL, gated
 from corral_anthropic_api.wire import Wire, reply
 from corral_http.names import installed
 from corral_http.request_ids import begin_request
@@ -37,20 +36,18 @@ class ModelPage(Wire, frozen=True):
     last_id: str | None
 
 
-async def answered(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def answered(request: web.Request, handler: Handler, dialect: Routes) -> web.StreamResponse:
     """The models in Anthropic's shape, when one of its clients asks for them; else what `handler` says."""
     path, below = request.path, f"{_PATH}/"
     name = path.removeprefix(below) if path.startswith(below) else ""
     if request.method != "GET" or VERSION not in request.headers or not (name or path == _PATH):
         return await handler(request)
     request[HEADERS]["request-id"] = begin_request()
-    try:
+
+    async def models(request: web.Request) -> web.StreamResponse:
         return reply(await (_one(request, name) if name else _page(request)))
-    except CorralError as err:
-        request[FACTS]["error"] = err.code
-        status = status_of(err)
-        body = error_body(err, status)
-        return web.Response(status=status, body=body, content_type="application/json", charset="utf-8")
+
+    return await gated(models, dialect)(request)
 
 
 async def _one(request: web.Request, name: str) -> ModelWire:

@@ -48,7 +48,7 @@ class Plugin:
         """See `models.answered`."""
         from corral_anthropic_api.models import answered
 
-        return await answered(request, handler)
+        return await answered(request, handler, AnthropicRoutes(self.config))
 
 
 class AnthropicRoutes:

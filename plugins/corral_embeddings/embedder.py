@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from corral import AdapterSpec, BadRequest, ContextOverflow, EmbedJob, Tokenizer, Truncated, Unsupported, Usage
 from corral_embeddings import BadInput, EmbedRequest, EmbedResult
 from corral_embeddings.failures import Failures
-from corral_generation.options import options_in_force
+from corral_generation.options import options_in_force, within_room
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
@@ -33,7 +33,7 @@ class PoolEmbedder:
         async with self.kernel.pool.lease(model, request.keep_alive_s) as resident:
             load_ns = time.perf_counter_ns() - began
             runner = resident.required_runner
-            limit = resident.num_ctx = min(num_ctx, runner.stats().kv_tokens or num_ctx)
+            limit = resident.num_ctx = within_room(num_ctx, runner)
             encoded = await asyncio.to_thread(encode_all, resident.tokenizer, request, limit, failures)
             inputs = {index: token_ids for index, (token_ids, _) in encoded.items()}
             adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)

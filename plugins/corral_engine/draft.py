@@ -81,16 +81,17 @@ class ModelDrafter:
         length = min(self._trust.length, self._model.n_ctx - len(tokens))
         if length <= 0 or not quote.token_s or self._trust.rests(quote.row + self._guess_s / quote.token_s):
             return ()
-        if not self._settle(tokens, length) or max(tokens[len(self._seen) :]) >= self._model.n_vocab:
+        if not self._settle(tokens, length):
+            return ()
+        pending = list(tokens[len(self._seen) :])
+        if max(pending) >= self._model.n_vocab:
             return ()
         try:
-            return self._guess(tokens, length)
+            return self._guess(pending, length)
         except MemoryError:  # guessing is a favour: the step itself still fits
-            self._seen = self._seen[: self._n_sure]
             return ()
 
-    def _guess(self, tokens: Sequence[int], length: int) -> tuple[int, ...]:
-        pending = list(tokens[len(self._seen) :])
+    def _guess(self, pending: list[int], length: int) -> tuple[int, ...]:
         began, chunk = time.perf_counter(), self._model.chunk
         if len(pending) > chunk:
             if began >= self._model.reads_again_at:

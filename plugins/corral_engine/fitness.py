@@ -1,15 +1,10 @@
 """Whether this engine could run a model, from its header and tensor table: asked before the model is stored."""
 
-from collections.abc import Sequence
-
-import numpy as np
-
 from corral import CorralError, Weights
 from corral_engine.build import build
-from corral_engine.dequantize import dequantize
 from corral_engine.engine import CorralEngine
 from corral_engine.hyperparameters import MissingKey, read_hyperparameters
-from corral_engine.tensors import map_tensors
+from corral_engine.tensors import map_tensors, vector_reader
 
 
 class FitnessCheck:
@@ -30,19 +25,12 @@ class FitnessCheck:
         if not self._engine.fits(info) or not info.tensors:
             return ""
         architecture = self._engine.architectures()[info.architecture]
-
-        def read_vector(name: str) -> Sequence[float]:
-            tensor = weights.tensor(name)
-            data = np.frombuffer(tensor.data, np.uint8)
-            values: list[float] = dequantize(data, tensor.info.type, tensor.info.shape[-1]).reshape(-1).tolist()
-            return values
-
         try:
             read_hyperparameters(info, architecture.norm)
         except MissingKey as err:
             return err.message
         try:
-            map_tensors(build(architecture, info, read_vector, 0)[0], weights)
+            map_tensors(build(architecture, info, vector_reader(weights), 0)[0], weights)
         except CorralError as err:
             return err.message
         return ""

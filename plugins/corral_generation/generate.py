@@ -26,7 +26,7 @@ from corral import (
 from corral.kernel import Kernel
 from corral.pool import Resident
 from corral_generation.catalog import Catalog
-from corral_generation.options import check_bias
+from corral_generation.options import check_bias, within_room
 from corral_generation.prepare import prepare
 from corral_generation.prompt import render
 from corral_http.clients import CLIENT
@@ -51,10 +51,9 @@ class PromptGeneration:
     async def generate(self, request: ChatRequest, what: Description, resident: Resident, load_ns: int) -> Pieces:
         """The pieces of the answer; `load_ns` is what the model's loading took."""
         tokenizer, runner = resident.tokenizer, resident.required_runner
-        room = runner.stats().kv_tokens  # the whole budget: no context can be longer
-        if 0 < room < request.options.num_ctx:
-            request = replace(request, options=replace(request.options, num_ctx=room))
-        check_bias(request.options, tokenizer.vocab_size)
+        options = replace(request.options, num_ctx=within_room(request.options.num_ctx, runner))
+        check_bias(options, tokenizer.vocab_size)
+        request = replace(request, options=options)
         rendered, frame = await asyncio.to_thread(render, request, what, tokenizer)
         parser = None if request.raw else what.template.parser(frame, rendered.text)
         stream = tokenizer.stream(request.options.stop, special=parser.tags if parser else False)

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from msgspec.structs import replace
 
-from corral import BadRequest, Description, Options
+from corral import BadRequest, Description, Options, Runner
 from corral.kernel import Kernel
 
 DEFAULT_CONTEXT = 4096
@@ -48,6 +48,11 @@ def options_in_force(kernel: Kernel, what: Description, overrides: Mapping[str, 
     options = resolve_options(what.model.parameters, overrides)
     asked = options.num_ctx or kernel.config.kernel.context_length or DEFAULT_CONTEXT
     return replace(options, num_ctx=max(4, min(asked, what.info.context_length or asked)))
+
+
+def within_room(num_ctx: int, runner: Runner) -> int:
+    """`num_ctx`, or as much of it as the runner's whole KV budget holds (where it has one)."""
+    return min(num_ctx, runner.stats().kv_tokens or num_ctx)
 
 
 def resolve_options(parameters: Mapping[str, Any], overrides: Mapping[str, Any]) -> Options:

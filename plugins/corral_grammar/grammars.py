@@ -14,7 +14,7 @@ from corral_grammar import gbnf, lark
 from corral_grammar.multiples import check_remainders
 from corral_grammar.schema import SchemaReader
 from corral_grammar.state import summary
-from corral_grammar.tags import loosened, place_of
+from corral_grammar.tags import UNSUPPORTED, loosened, place_of
 
 if TYPE_CHECKING:
     from llguidance._lib import JsonCompileOptions
@@ -139,7 +139,7 @@ def refusal(schema: JSON, problem: str) -> str:
     place, problem = _locate(reader.nodes) or ("", problem)
     if _ONE_OF in problem:
         return named.tell(
-            f"unsupported JSON schema keyword: {place or named.path}.oneOf cannot be enforced, for a value may match "
+            f"{UNSUPPORTED}{place or named.path}.oneOf cannot be enforced, for a value may match "
             "several branches: tell them apart by type or by a required property with a const of its own, or use anyOf"
         )
     return named.tell(f"invalid json_schema constraint{f' at {place}' if place else ''}: {problem}")

@@ -31,6 +31,7 @@ from corral_grammar.keywords import (
 )
 from corral_grammar.multiples import check_remainders, count_remainders
 from corral_grammar.rows import check_rows
+from corral_grammar.tags import UNSUPPORTED
 
 MAX_DEPTH = 100  # objects and lists within each other; the library reads 128 levels
 MAX_SCHEMAS = 10_000  # with the schemas inside
@@ -150,7 +151,7 @@ class SchemaReader:
         if key in DEFAULTS and value is DEFAULTS[key]:
             return False
         if key in UNENFORCED:
-            raise BadRequest(f"unsupported JSON schema keyword: {path} cannot be enforced")
+            raise BadRequest(f"{UNSUPPORTED}{path} cannot be enforced")
         raise BadRequest(f"unknown JSON schema keyword: {path}")
 
     def _check(self, key: str, value: JSON, path: str, schema: JSONObject) -> None:
@@ -167,9 +168,7 @@ class SchemaReader:
                 for pattern in value:
                     self._check_regex(pattern, step(path, pattern))
             case "format" if "string" in _types(schema) and value not in FORMATS:
-                raise BadRequest(
-                    f"unsupported JSON schema keyword: {path} {value!r} is not one of {', '.join(FORMATS)}"
-                )
+                raise BadRequest(f"{UNSUPPORTED}{path} {value!r} is not one of {', '.join(FORMATS)}")
             case "$ref":
                 self._refs[path] = value
             case "minLength" | "minItems" | "minProperties" if value > MAX_COUNT:
@@ -179,8 +178,7 @@ class SchemaReader:
         least = max(1, len(set(schema.get("required", ()))))
         if key == "minProperties" and value > least:
             raise BadRequest(
-                f"unsupported JSON schema keyword: {path} cannot be enforced beyond the {least} required, "
-                "for further names may repeat"
+                f"{UNSUPPORTED}{path} cannot be enforced beyond the {least} required, for further names may repeat"
             )
 
     def _check_regex(self, pattern: str, path: str) -> None:
@@ -208,13 +206,9 @@ class SchemaReader:
     def _target(self, reference: str, path: str, found: JSON) -> JSON:
         """What a reference at `path` leads to in the document `found`."""
         if not reference.startswith("#"):
-            raise BadRequest(
-                f"unsupported JSON schema keyword: {path} {reference!r} is outside this schema, and nothing is fetched"
-            )
+            raise BadRequest(f"{UNSUPPORTED}{path} {reference!r} is outside this schema, and nothing is fetched")
         if reference != "#" and not reference.startswith("#/"):
-            raise BadRequest(
-                f"unsupported JSON schema keyword: {path} {reference!r} must be a JSON pointer (#/$defs/…)"
-            )
+            raise BadRequest(f"{UNSUPPORTED}{path} {reference!r} must be a JSON pointer (#/$defs/…)")
         for part in unquote(reference).split("/")[1:]:
             name = part.replace("~1", "/").replace("~0", "~")
             if isinstance(found, dict) and name in found:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from corral_engine.constraints import TokenTexts
 
 LOOSE, PLACE = "x-if-possible", "x-place"
+UNSUPPORTED = "unsupported JSON schema keyword: "  # how the refusal of a schema begins
 _ANYTHING: dict[str, JSONObject] = {"object": {"type": "object"}, "value": {}}
 _MACROS = ("%tag", "%until", "%free")
 _TAG = re.compile(r'%tag ("(?:[^"\\]|\\.)*")')
@@ -75,13 +76,13 @@ class Tags:
 
     def _until(self, name: str, until: Until, between: str) -> str:
         text = f"(?s:.{{{until.least},{'' if until.most is None else until.most}}})"
-        never = "|".join(map(_pattern, until.never))
+        never = "|".join(map(pattern, until.never))
         besides = f" & ~/(?s:.*)({never})(?s:.*)/" if never else ""
         if until.tag in self._ids:
             upper = f"{name.upper()}_TEXT"
             last = f"{name}_last: {upper} {self._tag(until.tag)}\n{upper}: /{text}/{besides}"
         else:
-            last = f"{name}_last[lazy]: /{text}{_pattern(until.tag)}/{besides}"
+            last = f"{name}_last[lazy]: /{text}{pattern(until.tag)}/{besides}"
         return f"{name}: {between}{name}_last\n{last}"
 
 
@@ -92,7 +93,7 @@ def _read(text: str) -> Until:
         raise BadRequest(f"invalid lark constraint: %until: {err}") from err
 
 
-def _pattern(text: str) -> str:
+def pattern(text: str) -> str:
     """As a regular expression, within slashes, that matches the text."""
     return "".join(f"\\u{{{ord(character):X}}}" for character in text)
 
@@ -105,7 +106,7 @@ class Place(msgspec.Struct, frozen=True):
 
     def tell(self, message: str) -> str:
         """`message`, of something that is wrong there."""
-        return f"{self.of}: {message.removeprefix('unsupported JSON schema keyword: ')}" if self.of else message
+        return f"{self.of}: {message.removeprefix(UNSUPPORTED)}" if self.of else message
 
 
 def place_of(schema: object) -> Place:

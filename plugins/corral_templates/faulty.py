@@ -2,9 +2,9 @@
 
 from typing import NoReturn
 
-from corral import BadRequest, Constraint, Conversation, ModelInfo, OutputParser, StoredModel, Template, TemplateEngine
+from corral import BadRequest, Constraint, Conversation, OutputParser, Template, TemplateEngine
 from corral_templates.output.choice import PlainText
-from corral_templates.select import DEFAULT_SOURCE, RENDERERS, choose_for, faulty
+from corral_templates.select import DEFAULT_SOURCE, RENDERERS, ByChoice, faulty
 
 
 class FaultyTemplate:
@@ -29,17 +29,12 @@ class FaultyTemplate:
         return content
 
 
-class FaultyEngine:
+class FaultyEngine(ByChoice):
     """Takes the place of another engine for the stored templates that it refuses."""
 
     def __init__(self, engine: TemplateEngine) -> None:
         self.name = faulty(engine.name)
         self._engine = engine
-
-    def source_of(self, model: StoredModel, info: ModelInfo, preference: str) -> str | None:
-        """The template that would render if it were whole."""
-        choice = choose_for(model, info, preference)
-        return choice.source if choice.engine == self.name else None
 
     def compile(self, source: str, parser: str = "") -> Template:
         """Never fails: a broken template fails when it renders."""
@@ -49,15 +44,10 @@ class FaultyEngine:
             return FaultyTemplate(source, err.message)
 
 
-class Renderers:
+class Renderers(ByChoice):
     """Models that name a RENDERER and have no template that could take its place."""
 
     name = RENDERERS
-
-    def source_of(self, model: StoredModel, info: ModelInfo, preference: str) -> str | None:
-        """The renderer's name."""
-        choice = choose_for(model, info, preference)
-        return choice.source if choice.engine == self.name else None
 
     def compile(self, source: str, parser: str = "") -> Template:
         """A template that names the renderer when it is to render."""

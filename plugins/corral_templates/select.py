@@ -43,6 +43,17 @@ def choose_for(model: StoredModel, info: ModelInfo, preference: str) -> Choice:
     return choice._replace(engine=faulty(choice.engine)) if choice.engine != RENDERERS and fault(choice) else choice
 
 
+class ByChoice:
+    """What the template engines here share: the one that `choose_for` names renders."""
+
+    name: str
+
+    def source_of(self, model: StoredModel, info: ModelInfo, preference: str) -> str | None:
+        """The chosen template's text; None when another engine's was chosen."""
+        choice = choose_for(model, info, preference)
+        return choice.source if choice.engine == self.name else None
+
+
 def _chosen(model: StoredModel, info: ModelInfo, preference: str) -> Choice:
     """A RENDERER stands for code of the reference's, and comes with a TEMPLATE that says nothing, or with none.
 

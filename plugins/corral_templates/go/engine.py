@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from functools import cached_property
 
-from corral import BadRequest, Constraint, Conversation, ModelInfo, OutputParser, StoredModel
+from corral import BadRequest, Constraint, Conversation, OutputParser
 from corral_templates.go.functions import FUNCTIONS
 from corral_templates.go.nodes import Tree
 from corral_templates.go.parser import parse
@@ -12,7 +12,7 @@ from corral_templates.go.scan import identifiers, think_tags, tool_tag
 from corral_templates.output.choice import Style, parser_for
 from corral_templates.output.family import OutputFamily
 from corral_templates.output.forcing import constrain
-from corral_templates.select import choose_for
+from corral_templates.select import ByChoice
 
 
 class GoTemplate:
@@ -56,18 +56,13 @@ class GoTemplate:
         return constrain(self.style, conversation, content, tool_choice)
 
 
-class GoEngine:
+class GoEngine(ByChoice):
     """Compiles Go templates.  `families` gives the output families known when a template is compiled."""
 
     name = "go"
 
     def __init__(self, families: Callable[[], Sequence[OutputFamily]]) -> None:
         self._families = families
-
-    def source_of(self, model: StoredModel, info: ModelInfo, preference: str) -> str | None:
-        """The model's TEMPLATE when it is the better one, `{{ .Prompt }}` when the model has no template at all."""
-        choice = choose_for(model, info, preference)
-        return choice.source if choice.engine == self.name else None
 
     def compile(self, source: str, parser: str = "") -> GoTemplate:
         """Raises BadRequest("template error: …")."""

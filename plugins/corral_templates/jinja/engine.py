@@ -4,14 +4,14 @@ from collections.abc import Callable, Container, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
-from corral import BadRequest, Constraint, Conversation, Message, ModelInfo, OutputParser, StoredModel
+from corral import BadRequest, Constraint, Conversation, Message, OutputParser
 from corral_templates.jinja import inputs
 from corral_templates.jinja.process import RenderProcess
 from corral_templates.messages import size_chars, with_image_tags, without_system
 from corral_templates.output.choice import Style, parser_for
 from corral_templates.output.family import OutputFamily
 from corral_templates.output.forcing import constrain
-from corral_templates.select import choose_for, jinja_capabilities
+from corral_templates.select import ByChoice, jinja_capabilities
 
 if TYPE_CHECKING:
     from jinja2 import nodes
@@ -114,7 +114,7 @@ class JinjaTemplate:
         return constrain(self.style, conversation, content, tool_choice)
 
 
-class JinjaEngine:
+class JinjaEngine(ByChoice):
     """Checks Jinja templates and owns the process that renders them."""
 
     name = "jinja"
@@ -122,11 +122,6 @@ class JinjaEngine:
     def __init__(self, families: Callable[[], Sequence[OutputFamily]], limits: JinjaLimits) -> None:
         self._families, self._limits = families, limits
         self._process = RenderProcess()
-
-    def source_of(self, model: StoredModel, info: ModelInfo, preference: str) -> str | None:
-        """The weight file's chat template, when it is the better one."""
-        choice = choose_for(model, info, preference)
-        return choice.source if choice.engine == self.name else None
 
     def compile(self, source: str, parser: str = "") -> JinjaTemplate:
         """Raises BadRequest("template error: …").  The renderer starts meanwhile: no chat has to wait for it."""

@@ -9,14 +9,12 @@ from collections.abc import Callable, Sequence
 
 from corral import JSONObject, Tool, Unsupported, Value
 from corral.log import get_logger
+from corral_grammar.tags import LOOSE, PLACE, UNSUPPORTED
 from corral_templates.output.coercion import kinds_of
 
-LOOSE = "x-if-possible"  # of a schema: where it cannot be enforced any object, or value, will do
-PLACE = "x-place"  # of a schema: what messages call it
 _DESCRIBES = ("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly")
 _TEXT_KEYS = {"type", "enum", "const", "minLength", "maxLength", *_DESCRIBES}
 OBJECT_KEYS = {"type", "properties", "required", "additionalProperties", "$defs", "definitions", "$schema", *_DESCRIBES}
-_UNSUPPORTED = "unsupported JSON schema keyword: "
 _ANY_KEY = "/[A-Za-z_][A-Za-z0-9_.-]*/"
 
 Inside = Callable[["Grammar", Sequence[Tool]], str]
@@ -104,7 +102,7 @@ class Grammar:
 
     def unsupported(self, tool: Tool, err: Unsupported) -> Unsupported:
         """The same of this tool."""
-        return Unsupported(f"{self.called(tool)}: {err.message.removeprefix(_UNSUPPORTED)}")
+        return Unsupported(f"{self.called(tool)}: {err.message.removeprefix(UNSUPPORTED)}")
 
     def whole(self, schema: JSONObject, tool: Tool, key: str) -> JSONObject:
         """The schema of one argument with the definitions that it may refer to."""
@@ -165,7 +163,7 @@ class Grammar:
         if (kinds != ["string"]) if typed else bool(kinds and "string" not in kinds):
             return f"NL? {self.json(schema, tool)} NL? {tag(closing)}"
         if not kinds and "$ref" in schema:
-            raise Unsupported(f"{_UNSUPPORTED}$.$ref cannot be enforced in this model's notation")
+            raise Unsupported(f"{UNSUPPORTED}$.$ref cannot be enforced in this model's notation")
         texts = schema.get("enum", [schema["const"]] if "const" in schema else None)
         if texts is not None:
             words = [each if isinstance(each, str) else json.dumps(each) for each in texts]
@@ -191,18 +189,13 @@ def require(schema: JSONObject, keys: set[str], path: str) -> None:
     """Raises Unsupported for a keyword beyond `keys`, by its path."""
     for key in schema:
         if key not in keys and not key.startswith("x-"):
-            raise Unsupported(f"{_UNSUPPORTED}{path}.{key} cannot be enforced in this model's notation of calls")
+            raise Unsupported(f"{UNSUPPORTED}{path}.{key} cannot be enforced in this model's notation of calls")
 
 
 def is_strict(tool: Tool) -> bool:
     """Whether the client asked for calls of this tool to be held to its schema."""
     function = tool.wire.get("function", tool.wire)
     return isinstance(function, dict) and function.get("strict") is True
-
-
-def pattern(text: str) -> str:
-    """As a regular expression, within slashes, that matches the text."""
-    return "".join(f"\\u{{{ord(character):X}}}" for character in text)
 
 
 def either(bodies: Sequence[str]) -> str:

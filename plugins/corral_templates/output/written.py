@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 
 from corral import JSONObject, Tool, Unsupported, Value
+from corral_grammar.tags import pattern
 from corral_templates.output.coercion import kinds_of
 from corral_templates.output.writing import (
     OBJECT_KEYS,
@@ -11,7 +12,6 @@ from corral_templates.output.writing import (
     Inside,
     either,
     of_object,
-    pattern,
     quote,
     require,
     several,

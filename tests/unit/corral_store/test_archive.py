@@ -193,9 +193,9 @@ def test_the_commands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: p
     assert (code, "Error: no blob was looked at: the manifest of m:latest" in said) == (1, True), said
 
 
-def test_a_model_goes_to_stdout_unless_that_is_a_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
-) -> None:
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file that the model "m" of the store "one" was exported to; `main` knows the store's commands only."""
     import asyncio
 
     store = opened(tmp_path / "one")
@@ -203,11 +203,17 @@ def test_a_model_goes_to_stdout_unless_that_is_a_terminal(
     export(store, name("m"), tmp_path / "m.tar")
     monkeypatch.setattr("corral.kernel.discover", lambda: found([Plugin]))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    monkeypatch.setenv("CORRAL_MODELS", str(store.root))
+    return tmp_path / "m.tar"
+
+
+def test_a_model_goes_to_stdout_unless_that_is_a_terminal(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    monkeypatch.setenv("CORRAL_MODELS", str(tmp_path / "one"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", ["corral", "export", "m", "-"])
     assert main() == 0
-    assert capfdbinary.readouterr() == ((tmp_path / "m.tar").read_bytes(), b"")
+    assert capfdbinary.readouterr() == (archive.read_bytes(), b"")
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert main() == 1
     out, said = capfdbinary.readouterr()
@@ -216,18 +222,11 @@ def test_a_model_goes_to_stdout_unless_that_is_a_terminal(
 
 
 def test_a_model_comes_from_stdin_unless_that_is_a_terminal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import asyncio
-
-    store = opened(tmp_path / "one")
-    asyncio.run(model(store, name("m"), system="hi"))
-    export(store, name("m"), tmp_path / "m.tar")
-    monkeypatch.setattr("corral.kernel.discover", lambda: found([Plugin]))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     monkeypatch.setenv("CORRAL_MODELS", str(tmp_path / "two"))
     monkeypatch.setattr("sys.argv", ["corral", "import", "-"])
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(Pipe((tmp_path / "m.tar").read_bytes())))
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(Pipe(archive.read_bytes())))
     assert main() == 0
     assert capsys.readouterr().err == "imported m:latest\n"
     assert opened(tmp_path / "two").get(name("m")).system == "hi"

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from corral import (
-    CorralError,
     FormatError,
     Loader,
     ModelInfo,
@@ -20,6 +19,7 @@ from corral import (
     Weights,
 )
 from corral.log import get_logger
+from corral_engine.abandon import Checkpoint, carry_on, checkpoint, settled
 
 if TYPE_CHECKING:
     from corral import Runner, Vocab
@@ -88,11 +88,7 @@ class CorralEngine:
             return await asyncio.shield(opening)
         except asyncio.CancelledError:
             cancelled.set()
-            while (
-                not opening.done()
-            ):  # the file may only be closed once nobody reads it, however often we are cancelled
-                with suppress(asyncio.CancelledError):
-                    await asyncio.wait([opening])
+            await settled(opening)  # the file may only be closed once nobody reads it
             if not opening.cancelled() and opening.exception() is None:
                 await opening.result().close()
             raise
@@ -102,10 +98,7 @@ class CorralEngine:
         from corral_engine.runner import ThreadRunner
         from corral_engine.scheduler import Scheduler, SchedulerSettings
 
-        model = self.load(weights, settings)
-        if cancelled.is_set():
-            model.close()
-            raise CorralError("the load was cancelled")
+        model = self.load(weights, settings, checkpoint(cancelled))
         scheduling = SchedulerSettings(
             n_parallel=settings.n_parallel,
             max_queue=settings.max_queue,
@@ -116,8 +109,8 @@ class CorralEngine:
         give_back()
         return ThreadRunner(model, Scheduler(model.executor, model.pool, scheduling))
 
-    def load(self, weights: Weights, settings: RunnerSettings) -> "Model":
-        """Everything but the thread.  Raises FormatError, Unsupported, OutOfMemory."""
+    def load(self, weights: Weights, settings: RunnerSettings, check: Checkpoint = carry_on) -> "Model":
+        """Everything but the thread.  Raises FormatError, Unsupported, OutOfMemory, and what `check` raises."""
         from corral_engine.build import build
         from corral_engine.embedding import Embedder
         from corral_engine.kv_cache import PagePool
@@ -154,13 +147,17 @@ class CorralEngine:
             storage = KVStorage(program.cache, n_pages, *types)
         except MemoryError as err:
             raise OutOfMemory(f"no memory for a KV cache of {n_pages * PAGE_SIZE} tokens: lower its budget") from err
-        executor = self._executor(program, tensors, storage, settings.n_threads or self.config.n_threads)
+        check()
+        executor = self._executor(program, tensors, storage, settings, check)
         pool = PagePool(storage)
         taken = weights_bytes + draft_bytes + _OVERHEAD + n_pages * storage.page_bytes
         try:
             draft = (
-                self._draft(settings, vocabulary.vocab, n_pages, taken) if settings.draft and program.causal else None
+                self._draft(settings, vocabulary.vocab, n_pages, taken, check)
+                if settings.draft and program.causal
+                else None
             )
+            check()
         except BaseException:
             executor.close()
             raise
@@ -182,7 +179,9 @@ class CorralEngine:
             draft=draft,
         )
 
-    def _draft(self, settings: RunnerSettings, vocab: "Vocab", n_pages: int, taken: int) -> "DraftModel":
+    def _draft(
+        self, settings: RunnerSettings, vocab: "Vocab", n_pages: int, taken: int, check: Checkpoint
+    ) -> "DraftModel":
         """Open the model that guesses, with KV pages for as many tokens as memory allows beside the `taken` bytes.
 
         Raises FormatError, Unsupported, OutOfMemory.
@@ -209,7 +208,7 @@ class CorralEngine:
                 storage = KVStorage(program.cache, max(1, min(n_pages, spare)), *types)
             except MemoryError as err:
                 raise OutOfMemory(f"no memory for the KV cache of {path.name}, which drafts") from err
-            executor = self._executor(program, tensors, storage, settings.n_threads or self.config.n_threads)
+            executor = self._executor(program, tensors, storage, settings, check)
         except BaseException:
             weights.close()
             raise
@@ -278,15 +277,23 @@ class CorralEngine:
         most = -(-context // PAGE_SIZE) * max(settings.n_parallel, 1)
         return max(-(-least // PAGE_SIZE), min(most, int(left * _KV_SHARE) // page_bytes))
 
-    def _executor(self, program: "Program", tensors: "Tensors", storage: "KVStorage", n_threads: int) -> "Executor":
+    def _executor(
+        self,
+        program: "Program",
+        tensors: "Tensors",
+        storage: "KVStorage",
+        settings: RunnerSettings,
+        check: Checkpoint,
+    ) -> "Executor":
         """Native kernels where they can be had, else numpy, saying so."""
         from corral_engine.reference import ReferenceExecutor
 
+        n_threads = settings.n_threads or self.config.n_threads
         if self.config.kernels != "numpy":
             try:
                 from corral_engine.native.adapters import AdaptedExecutor
 
-                return AdaptedExecutor(program, tensors, storage, n_threads)
+                return AdaptedExecutor(program, tensors, storage, n_threads, check)
             except (ImportError, Unsupported) as err:
                 if self.config.kernels == "native":
                     raise Unsupported(f"the native kernels cannot be used here: {err}") from err

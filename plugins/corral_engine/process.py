@@ -16,6 +16,7 @@ import msgspec
 from corral import CorralError, DoneEvent, EmbedJob, Event, Job, RunnerDied, RunnerSettings, RunnerStats
 from corral.log import configure, get_logger
 from corral_engine import messages as m
+from corral_engine.abandon import settled
 from corral_engine.engine import CorralEngine, Parts
 from corral_engine.lora import open_weights
 from corral_engine.plugin import EngineConfig
@@ -43,23 +44,14 @@ class ProcessRunner:
     @classmethod
     async def open(cls, config: EngineConfig, parts: Parts, path: Path, settings: RunnerSettings) -> "ProcessRunner":
         """Start the process and wait until the model is open.  Raises what opening raises, or RunnerDied."""
-        ours, theirs = socket.socketpair()
-        context = multiprocessing.get_context("spawn")
-        process = context.Process(target=child_main, args=(config, parts, path, settings, theirs), daemon=True)
-        loop = asyncio.get_running_loop()
+        starting = asyncio.create_task(cls._start(config, parts, path, settings))
         try:
-            await loop.run_in_executor(None, process.start)
-        except Exception as err:  # what a plugin offers may be impossible to send
-            ours.close()
-            raise CorralError(f"a runner's process cannot be started: {err}; `isolation` may be set to thread") from err
-        finally:
-            theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours)
-        runner = cls(process, reader, writer)
-        try:
+            runner = await asyncio.shield(starting)
             first = await runner._next()
-        except asyncio.CancelledError:
-            await runner._kill()
+        except BaseException:
+            await settled(starting)
+            if not starting.exception():
+                await starting.result()._kill()  # the child sees that nobody listens any more, and ends
             raise
         if not isinstance(first, m.Stats):
             await runner._kill()
@@ -67,6 +59,21 @@ class ProcessRunner:
         runner._stats = first.stats
         runner._task = asyncio.create_task(runner._read(), name="runner process reader")
         return runner
+
+    @classmethod
+    async def _start(cls, config: EngineConfig, parts: Parts, path: Path, settings: RunnerSettings) -> "ProcessRunner":
+        """Start the process.  Raises CorralError."""
+        ours, theirs = socket.socketpair()
+        context = multiprocessing.get_context("spawn")
+        process = context.Process(target=child_main, args=(config, parts, path, settings, theirs), daemon=True)
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, process.start)
+        except Exception as err:  # what a plugin offers may be impossible to send
+            ours.close()
+            raise CorralError(f"a runner's process cannot be started: {err}; `isolation` may be set to thread") from err
+        finally:
+            theirs.close()
+        return cls(process, *await asyncio.open_connection(sock=ours))
 
     @property
     def alive(self) -> bool:
@@ -226,20 +233,29 @@ class _Child:
 
     async def run(self, engine: CorralEngine, path: Path, settings: RunnerSettings) -> None:
         reader, self._writer = await asyncio.open_connection(sock=self._connection)
+        first = asyncio.create_task(m.receive(reader))
         try:
             weights = open_weights(path, engine.parts().loaders)
-            self._runner = await engine.open(weights, settings)
+            opening = asyncio.create_task(engine.open(weights, settings))
+            await asyncio.wait([opening, first], return_when=asyncio.FIRST_COMPLETED)
+            if not opening.done():  # nothing is asked of a model that is not open: the parent has gone
+                opening.cancel()
+                await settled(opening)
+                return
+            self._runner = opening.result()
         except CorralError as err:
             m.send(self._writer, [m.failed(0, err)])
             await self._writer.drain()
             return
         self._tell_stats(first=True)
         watching = asyncio.create_task(self._watch())
-        while (frame := await m.receive(reader)) is not None:
+        frame = await first
+        while frame is not None:
             message = m.from_parent.decode(frame)
             if isinstance(message, m.Close):
                 break
             self._handle(message)
+            frame = await m.receive(reader)
         await self._runner.close()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
         watching.cancel()

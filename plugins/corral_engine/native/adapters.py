@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corral_engine import program as p
+from corral_engine.abandon import Checkpoint, carry_on
 from corral_engine.kv_storage import KVStorage
 from corral_engine.native import objects
 from corral_engine.native.executor import NativeExecutor
@@ -76,9 +77,16 @@ class AdaptedExecutor(NativeExecutor):
     _adapted_table: Table | None = None
     _plain_table: Table | None = None  # the table whose buffers `_adapted_table` points at
 
-    def __init__(self, program: Program, tensors: Tensors, storage: KVStorage, n_threads: int = 0) -> None:
+    def __init__(
+        self,
+        program: Program,
+        tensors: Tensors,
+        storage: KVStorage,
+        n_threads: int = 0,
+        check: Checkpoint = carry_on,
+    ) -> None:
         """As `NativeExecutor`; the update's kernel is there before anybody is served: compiling stops all others."""
-        super().__init__(program, tensors, storage, n_threads)
+        super().__init__(program, tensors, storage, n_threads, check)
         self._extra = objects.load(self.further_kernels)
 
     def run(self, batch: Batch, *, hidden: bool = False) -> Float32:

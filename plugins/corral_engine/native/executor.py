@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from corral import FormatError
+from corral_engine.abandon import Checkpoint, carry_on
 from corral_engine.dequantize import dequantize, row_bytes
 from corral_engine.kv_storage import KVStorage
 from corral_engine.native import objects, optable
@@ -28,10 +29,18 @@ class NativeExecutor:
 
     further_kernels: frozenset[str] = frozenset()
 
-    def __init__(self, program: Program, tensors: Tensors, storage: KVStorage, n_threads: int = 0) -> None:
+    def __init__(
+        self,
+        program: Program,
+        tensors: Tensors,
+        storage: KVStorage,
+        n_threads: int = 0,
+        check: Checkpoint = carry_on,
+    ) -> None:
         """Load or compile the kernels and repack the weights.  `n_threads` 0: all physical cores.
 
-        Raises Unsupported when the program needs something that has no kernel, FormatError.
+        `check` is called between kernels and between tensors.  Raises Unsupported when the program needs something that
+        has no kernel, FormatError, and what `check` raises.
         """
         self.program, self.storage, self._tensors = program, storage, tensors
         n_threads = n_threads or default_threads()
@@ -41,10 +50,10 @@ class NativeExecutor:
         self._decoder = Decoder({name: w for name, w in weights.items() if w.type not in FORMATS}, tensors)
         repackers = {f"{FORMATS[weight.type].kernels}:repack" for weight in self._repacked}
         names = self._plan.kernels | {_BEGIN, _RUN} | repackers | self.further_kernels
-        self._kernels = objects.load(names)
-        self._team = self._new_team(n_threads)
+        self._kernels = objects.load(names, check=check)
         self._vectors = {name: self._vector(weight) for name, weight in self._plan.vectors.items()}
-        self._weights = self._pack()
+        self._weights = self._pack(check)
+        self._team = self._new_team(n_threads)
         self._rotations = {rotation: RotationTable(rotation) for rotation in self._plan.rotations}
         self._buffers: dict[str, Float32] = {}
         self._quantized: dict[str, np.ndarray[tuple[int], np.dtype[np.uint8]]] = {}
@@ -63,12 +72,19 @@ class NativeExecutor:
         out[: len(values)] = values
         return out
 
-    def _pack(self) -> dict[str, np.ndarray[tuple[int], np.dtype[np.uint8]]]:
+    def _pack(self, check: Checkpoint) -> dict[str, np.ndarray[tuple[int], np.dtype[np.uint8]]]:
         """Repack every weight of a product, tensor by tensor, on every core: the thread count bounds steps only."""
+        team = self._new_team(default_threads())
+        try:
+            return self._pack_with(team, check)
+        finally:
+            team.close()
+
+    def _pack_with(self, team: Team, check: Checkpoint) -> dict[str, np.ndarray[tuple[int], np.dtype[np.uint8]]]:
         arena = Arena(sum(padded(_packed_bytes(weight)) for weight in self._repacked))
         packed = {}
-        team = self._new_team(default_threads())
         for weight in self._repacked:
+            check()
             source, target = np.ascontiguousarray(self._tensors[weight.name]), arena.take(_packed_bytes(weight))
             form, (n_rows, columns) = FORMATS[weight.type], weight.shape
             if source.nbytes != n_rows * row_bytes(weight.type, columns):
@@ -88,7 +104,6 @@ class NativeExecutor:
             team.run(Table(row, self._plan.scratch_bytes), 1)
             packed[weight.name] = target
             forget(source)
-        team.close()
         return packed
 
     # --- memory of a step -----------------------------------------------------------------------------------------

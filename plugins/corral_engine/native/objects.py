@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
@@ -23,11 +24,13 @@ from llvmlite import binding
 
 from corral import __version__
 from corral.log import get_logger
+from corral_engine.abandon import Checkpoint, carry_on
 from corral_engine.native.compiler import compile_kernel, symbol, target_machine
 from corral_engine.native.host import Host, detect
 
 _DIGEST_BYTES = 32
 _COMPILE_TIMEOUT_S = 300.0
+_LOOK_S = 0.05
 _WARNED: set[Path] = set()
 
 
@@ -77,24 +80,31 @@ def _compiled(folder: Path, name: str) -> bytes:
     return compile_kernel(name)
 
 
-def _compile_apart(folder: Path, names: Sequence[str], n_processes: int) -> None:
-    """Compile into `folder` with several processes.  What fails is left to the caller to notice."""
+def _compile_apart(folder: Path, names: Sequence[str], n_processes: int, check: Checkpoint) -> None:
+    """Compile into `folder` with several processes.  What fails is left to the caller to notice.
+
+    The processes end with this call, also when `check` raises; what they compiled by then is kept.
+    """
     command = [sys.executable, "-m", "corral_engine.native.compiler", str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     started = [
         subprocess.Popen([*command, *names[i::n_processes]], env=environment, stderr=subprocess.DEVNULL)
         for i in range(n_processes)
     ]
-    for process in started:
-        try:
-            process.wait(_COMPILE_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    deadline = time.monotonic() + _COMPILE_TIMEOUT_S
+    try:
+        while (running := [one for one in started if one.poll() is None]) and time.monotonic() < deadline:
+            check()
+            with suppress(subprocess.TimeoutExpired):
+                running[0].wait(_LOOK_S)
+    finally:
+        for process in started:
+            process.kill()  # nothing happens to one that has ended
             process.wait()
 
 
-def object_code(names: Sequence[str], folder: Path, n_processes: int) -> dict[str, bytes]:
-    """Code of every kernel, compiled where `folder` lacks it."""
+def object_code(names: Sequence[str], folder: Path, n_processes: int, check: Checkpoint = carry_on) -> dict[str, bytes]:
+    """Code of every kernel, compiled where `folder` lacks it; `check` may end it between two kernels."""
     found = {name: fetch(folder, name) for name in names}
     missing = [name for name, code in found.items() if code is None]
     if not missing:
@@ -102,9 +112,10 @@ def object_code(names: Sequence[str], folder: Path, n_processes: int) -> dict[st
     get_logger("kernels").info("kernels.compiling", count=len(missing), folder=str(folder))
     started = time.monotonic_ns()
     if n_processes > 1 and len(missing) > n_processes and _writable(folder):
-        _compile_apart(folder, missing, n_processes)
+        _compile_apart(folder, missing, n_processes, check)
         found.update({name: fetch(folder, name) for name in missing})
     for name in [name for name, code in found.items() if code is None]:
+        check()
         found[name] = code = _compiled(folder, name)
         try:
             store(folder, name, code)
@@ -156,11 +167,13 @@ class Kernels:
 _ARGUMENTS = {"kernels.interpreter:begin": 3, "kernels.interpreter:run": 7}
 
 
-def load(names: Iterable[str], folder: Path | None = None, n_processes: int = 2) -> Kernels:
-    """Load kernels, compiling those that no earlier start compiled."""
+def load(
+    names: Iterable[str], folder: Path | None = None, n_processes: int = 2, check: Checkpoint = carry_on
+) -> Kernels:
+    """Load kernels, compiling those that no earlier start compiled.  Raises what `check` raises."""
     host = detect()
     wanted = sorted(set(names))
-    code = object_code(wanted, cache_folder(host) if folder is None else folder, n_processes)
+    code = object_code(wanted, cache_folder(host) if folder is None else folder, n_processes, check)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine(host))
     for name in wanted:
         engine.add_object_file(binding.ObjectFileRef.from_data(code[name]))

@@ -1,6 +1,8 @@
 """Object code on disk: whole, its own, or compiled anew."""
 
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,3 +44,38 @@ def test_nothing_compiles_twice_in_a_folder_that_cannot_be_written(
     for _ in range(2):
         assert objects.object_code(["run", "begin"], folder, 1) == {"run": b"run", "begin": b"begin"}
     assert compiled == ["run", "begin"]
+
+
+def test_compiling_that_nobody_waits_for_any_more_ends_its_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def slow(*_: Any, **__: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(["sleep", "600"]))
+        return started[-1]
+
+    def check() -> None:
+        if started:
+            raise LookupError
+
+    monkeypatch.setattr(objects.subprocess, "Popen", slow)
+    with pytest.raises(LookupError):
+        objects.object_code(["a:b", "a:c", "a:d"], tmp_path, 2, check)
+    assert [process.returncode for process in started] == [-9, -9]
+
+
+def test_compiling_here_ends_between_two_kernels_and_keeps_the_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(objects, "compile_kernel", lambda name: name.encode())
+
+    def check() -> None:
+        if objects.fetch(tmp_path, "run"):
+            raise LookupError
+
+    with pytest.raises(LookupError):
+        objects.object_code(["run", "begin"], tmp_path, 1, check)
+    assert objects.fetch(tmp_path, "run") == b"run"
+    assert objects.fetch(tmp_path, "begin") is None

@@ -1,6 +1,7 @@
 """A runner in its own process: the same contract, and a crash that stays in the family."""
 
 import asyncio
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable
@@ -76,6 +77,16 @@ async def test_what_cannot_be_sent_is_a_clear_error(write: Callable[..., Weights
     engine = CorralEngine(EngineConfig(kernels="numpy"), lambda: parts)
     with pytest.raises(CorralError, match="a runner's process cannot be started"):
         await engine.open(write("llama"), PROCESS)
+
+
+@pytest.mark.parametrize("moment_s", [0.0, 0.02, 0.1])
+async def test_the_process_of_a_cancelled_load_ends(write: Callable[..., Weights], moment_s: float) -> None:
+    opening = asyncio.create_task(engine_of().open(write("llama"), PROCESS))
+    await asyncio.sleep(moment_s)
+    opening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await opening
+    assert not multiprocessing.active_children()
 
 
 class TestProcessRunner(RunnerContract):

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -93,6 +93,28 @@ async def test_a_cancelled_load_leaves_nothing_behind(write: Callable[..., Weigh
         await opening
     weights.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("runner")]
+
+
+@pytest.mark.parametrize("kernels", ["numpy", "native"])
+def test_a_load_ends_at_each_of_its_checkpoints(write: Callable[..., Weights], kernels: str) -> None:
+    if kernels == "native":
+        pytest.importorskip("llvmlite")
+    engine, weights = CorralEngine(EngineConfig(kernels=kernels)), write("llama")  # type: ignore[arg-type]
+    for n_calls in range(1000):
+        calls = iter(range(n_calls))
+
+        def check(calls: Iterator[int] = calls) -> None:
+            if next(calls, None) is None:
+                raise LookupError
+
+        try:
+            engine.load(weights, RunnerSettings(), check).close()
+            break
+        except LookupError:
+            continue
+    assert n_calls >= (1 if kernels == "numpy" else 1 + len(weights.info.tensors) // 2)
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("corral-compute")]
+    weights.close()
 
 
 async def test_a_slow_reader_holds_up_nobody(write: Callable[..., Weights]) -> None:

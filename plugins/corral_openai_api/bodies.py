@@ -40,6 +40,7 @@ class MessageBody(Body, frozen=True):
     reasoning_content: str = ""
     refusal: str = ""
     function_call: JSON = None
+    audio: JSON = None
 
 
 class FunctionBody(Body, frozen=True):
@@ -137,7 +138,9 @@ class ChatBody(CompletionCommonBody, frozen=True):
     functions: JSON = None
     function_call: JSON = None
     web_search_options: JSON = None
+    verbosity: JSON = None
     moderation: JSON = None
+    service_tier: str = ""
 
 
 class CompletionBody(CompletionCommonBody, frozen=True):

@@ -12,7 +12,7 @@ from corral import BadRequest, ChatRequest, Piece, ToolCall, Usage
 from corral.server import KERNEL, stream
 from corral_http.frames import sse
 from corral_http.names import installed
-from corral_openai_api import fields
+from corral_openai_api import fields, unserved
 from corral_openai_api.bodies import ChatBody
 from corral_openai_api.choices import collected, copies, note, run, usages
 from corral_openai_api.errors import FieldError, error_event, unsupported
@@ -68,6 +68,8 @@ async def chat(request: web.Request, body: ChatBody, max_choices: int) -> web.St
     blank = Completion(
         id=new_id("chatcmpl-"), object="chat.completion", created=int(time.time()), model=body.model, usage=UsageWire()
     )
+    if body.service_tier:
+        blank = replace(blank, service_tier="default")
     if body.debug_render_only:
         rendered = await request.app[KERNEL].pipeline.render_only(typed)
         return reply(replace(blank, debug_info=DebugWire(rendered_template=rendered.text)))
@@ -122,16 +124,7 @@ def _refuse(body: ChatBody) -> None:
     """Raises FieldError for what clients may send and Corral cannot do."""
     if any(each != "text" for each in body.modalities):
         raise unsupported("modalities", "answers are text")
-    if body.audio is not None:
-        raise unsupported("audio", "answers are text")
-    if body.functions is not None:
-        raise unsupported("functions", "use tools")
-    if body.function_call is not None:
-        raise unsupported("function_call", "use tool_choice")
-    if body.web_search_options is not None:
-        raise unsupported("web_search_options", "nothing is searched here")
-    if body.moderation is not None:
-        raise unsupported("moderation", "nothing is moderated here")
+    unserved.refuse(body, unserved.CHAT)
 
 
 def _choice(index: int, answer: Piece) -> ChoiceWire:

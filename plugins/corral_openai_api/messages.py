@@ -9,7 +9,7 @@ from corral_openai_api.bodies import MessageBody, ToolCallBody
 from corral_openai_api.errors import FieldError, unsupported
 from corral_openai_api.parts import Content, content
 
-ROLES = {"developer": "system"}  # templates know no developer
+ROLES = {"developer": "system", "function": "tool"}  # what templates know
 
 
 def messages(bodies: Sequence[MessageBody]) -> tuple[tuple[Message, ...], tuple[str, ...]]:
@@ -21,9 +21,17 @@ def messages(bodies: Sequence[MessageBody]) -> tuple[tuple[Message, ...], tuple[
     turns: list[Message] = []
     hears = False
     for index, body in enumerate(bodies):
+        where = f"messages[{index}]"
+        if not body.role:
+            raise FieldError(f"{where} needs a role", f"{where}.role", "missing_required_parameter")
         if body.function_call is not None:
-            raise unsupported(f"messages[{index}].function_call", "use tool_calls")
-        said = content(body.content, f"messages[{index}].content")
+            raise unsupported(f"{where}.function_call", "use tool_calls")
+        if body.audio is not None:
+            raise unsupported(f"{where}.audio", "no sound is kept here; send its text as content")
+        for nth, call in enumerate(body.tool_calls):
+            if call.type != "function":
+                raise unsupported(f"{where}.tool_calls[{nth}].type", "only calls of functions are known here")
+        said = content(body.content, f"{where}.content")
         hears |= said.audio
         turn = _message(body, said, names)
         names |= {call.id: call.name for call in turn.tool_calls}
@@ -32,9 +40,9 @@ def messages(bodies: Sequence[MessageBody]) -> tuple[tuple[Message, ...], tuple[
 
 
 def _message(body: MessageBody, said: Content, names: dict[str, str]) -> Message:
-    role = body.role.lower()
+    role = ROLES.get(body.role.lower(), body.role.lower())
     return Message(
-        role=ROLES.get(role, role),
+        role=role,
         content=said.text or body.refusal,
         thinking=body.reasoning or body.reasoning_content,
         images=said.images,

@@ -15,11 +15,13 @@ class OpenAISettings(Settings, frozen=True):
     """`max_body_bytes` bounds a body, after unpacking; `max_choices` bounds `n`, `best_of` and prompts times `n`.
 
     `kept_responses`: so many responses are kept in memory, for `previous_response_id`; 0 keeps none.
+    `skip_builtin_tools`: tools of responses that only OpenAI could run (web search …) are left out, not refused.
     """
 
     max_body_bytes: int = 256 << 20
     max_choices: int = 128
     kept_responses: int = 256
+    skip_builtin_tools: bool = False
 
 
 class Plugin:

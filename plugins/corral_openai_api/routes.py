@@ -69,13 +69,14 @@ def _routes(settings: OpenAISettings) -> Sequence[web.RouteDef]:
         return web.post(path, reading(decoder, handler), **told)
 
     most, memory = settings.max_choices, Memory(settings.kept_responses)
+    respond = partial(responses, memory=memory, skips_builtin=settings.skip_builtin_tools)
     return [
         post("/v1/chat/completions", bodies.CHAT, partial(chat, max_choices=most), Completion, Completion),
         post(
             "/v1/completions", bodies.COMPLETION, partial(completions, max_choices=most), TextCompletion, TextCompletion
         ),
         post("/v1/embeddings", bodies.EMBEDDINGS, embeddings, Embeddings),
-        post("/v1/responses", RESPONSES, partial(responses, memory=memory), Response, dict),
+        post("/v1/responses", RESPONSES, respond, Response, dict),
         web.route("GET", "/v1/responses/{id}", partial(retrieve, memory=memory), answer=Response, error=ErrorBody),
         web.route("DELETE", "/v1/responses/{id}", partial(delete, memory=memory), answer=Deleted, error=ErrorBody),
         web.route("POST", "/v1/audio/transcriptions", transcriptions, error=ErrorBody),

@@ -84,7 +84,10 @@ class DebugWire(Wire, frozen=True):
 
 
 class Envelope(Wire, Generic[C], frozen=True):
-    """What stands around choices.  `truncated` tells how much of the prompt was left out, if any was."""
+    """What stands around choices.  `truncated` tells how much of the prompt was left out, if any was.
+
+    `service_tier`, for those who ask for one, is the one there is.
+    """
 
     id: str
     object: str
@@ -94,6 +97,7 @@ class Envelope(Wire, Generic[C], frozen=True):
     choices: list[C] = []
     usage: UsageWire | UnsetType = UNSET
     truncated: Truncated | UnsetType = UNSET
+    service_tier: str | UnsetType = UNSET
     debug_info: DebugWire | UnsetType = msgspec.field(default=UNSET, name="_debug_info")
 
 

@@ -18,6 +18,8 @@ class ResponsesBody(CommonBody, frozen=True):
     parallel_tool_calls: bool = True
     truncation: str = ""
     background: bool = False
+    background_options: JSON = None
+    max_tool_calls: int | None = None
     include: tuple[str, ...] = ()
     top_logprobs: int = 0
     metadata: JSONObject = {}
@@ -27,6 +29,11 @@ class ResponsesBody(CommonBody, frozen=True):
     prompt: JSON = None
     context_management: JSON = None
     moderation: JSON = None
+    access_programs: JSON = None
+    image: JSONObject | None = None
+    prompt_cache_options: JSONObject | None = None
+    prompt_cache_key: str | None = None
+    safety_identifier: str | None = None
 
 
 RESPONSES = Decoder(ResponsesBody)

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from corral import JSON, JSONObject, Message, ToolCall
 from corral_openai_api import fields
-from corral_openai_api.errors import FieldError
+from corral_openai_api.errors import FieldError, unsupported
 from corral_openai_api.messages import ROLES, decode_arguments
 from corral_openai_api.parts import Content, image, joined
 
@@ -69,6 +69,8 @@ class _Reader:
 
     def _call(self, item: JSONObject, param: str) -> None:
         name, call_id = _text(item, "name", param), _text(item, "call_id", param)
+        within = _text(item, "namespace", param)
+        name = f"{within}.{name}" if within and not name.startswith(f"{within}.") else name
         spelt = _text(item, "arguments", param)
         arguments = decode_arguments(spelt) if spelt else {}
         if arguments is None:
@@ -131,9 +133,9 @@ def _part(part: JSON, param: str) -> Content:
     if kind == "input_file":
         raise FieldError("file inputs are not currently supported", param, "unsupported_parameter")
     if kind == "input_image":
-        url = part.get("image_url")
-        is_file = url is None and part.get("file_id") is not None
-        return Content() if is_file else Content(images=(image(url, param),))
+        if part.get("image_url") is None and part.get("file_id") is not None:
+            raise unsupported(f"{param}.file_id", "no files are kept here; send a data URL as image_url")
+        return Content(images=(image(part.get("image_url"), param),))
     key = _TEXTS.get(str(kind))
     if key is None or not isinstance(part.get(key), str):
         raise FieldError(f"{param}: unknown content type: {str(kind)[:80]}", param)

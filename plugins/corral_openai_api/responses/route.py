@@ -11,10 +11,10 @@ from corral import BadRequest, ChatRequest, JSONObject, Message
 from corral.server import KERNEL, stream
 from corral_http.names import installed
 from corral_http.pieces import merged
-from corral_openai_api import fields
+from corral_openai_api import fields, unserved
 from corral_openai_api.bodies import ReasoningBody
 from corral_openai_api.choices import note
-from corral_openai_api.errors import FieldError, unsupported
+from corral_openai_api.errors import FieldError
 from corral_openai_api.responses.bodies import FORMAT, ResponsesBody
 from corral_openai_api.responses.items import conversation
 from corral_openai_api.responses.memory import Memory
@@ -25,12 +25,24 @@ from corral_openai_api.tools import choice
 from corral_openai_api.wire import SSE, new_id, reply
 
 _SCORES = "message.output_text.logprobs"
+_INCLUDABLE = (  # reasoning has its text anyway; the others belong to calls of built-in tools, of which there are none
+    _SCORES,
+    "reasoning.encrypted_content",
+    "file_search_call.results",
+    "web_search_call.results",
+    "web_search_call.action.sources",
+    "message.input_image.image_url",
+    "computer_call_output.output.image_url",
+    "code_interpreter_call.outputs",
+)
 
 
-async def responses(request: web.Request, body: ResponsesBody, memory: Memory) -> web.StreamResponse:
+async def responses(
+    request: web.Request, body: ResponsesBody, memory: Memory, *, skips_builtin: bool
+) -> web.StreamResponse:
     """Answer once, from where an earlier response ended if one is named."""
     spoken = conversation(body.input, memory.messages(body.previous_response_id))
-    typed = _typed(body, spoken)
+    typed = _typed(body, spoken, skips_builtin=skips_builtin)
     installed(request.app[KERNEL], body.model)
     outline = Outline(_blank(body))
 
@@ -87,13 +99,13 @@ async def delete(request: web.Request, memory: Memory) -> web.Response:
     return reply(Deleted(id=request.match_info["id"], object="response", deleted=True))
 
 
-def _typed(body: ResponsesBody, spoken: tuple[Message, ...]) -> ChatRequest:
+def _typed(body: ResponsesBody, spoken: tuple[Message, ...], *, skips_builtin: bool) -> ChatRequest:
     _refuse(body)
     if not body.model.strip():
         raise BadRequest("model is required")
     if not 0 <= body.top_logprobs <= 20:
         raise FieldError("top_logprobs must be between 0 and 20", "top_logprobs")
-    chosen = choice(body.tool_choice, tools(body.tools))
+    chosen = choice(body.tool_choice, tools(body.tools, skips_builtin=skips_builtin))
     limit = fields.limit(body.max_output_tokens, "max_output_tokens")
     cut = body.truncate or body.truncation == "auto"
     return ChatRequest(
@@ -116,16 +128,14 @@ def _typed(body: ResponsesBody, spoken: tuple[Message, ...]) -> ChatRequest:
 
 def _refuse(body: ResponsesBody) -> None:
     """Raises FieldError for what clients may send and Corral cannot do."""
-    if body.conversation is not None:
-        raise unsupported("conversation", "conversations are not kept; send the conversation in input")
-    if body.prompt is not None:
-        raise unsupported("prompt", "there are no stored prompts; send instructions and input")
-    if body.context_management is not None:
-        raise unsupported("context_management", "use truncation")
+    unserved.refuse(body, unserved.RESPONSES)
+    for index, each in enumerate(body.include):
+        if each not in _INCLUDABLE:
+            raise FieldError(f"include[{index}] must be one of {', '.join(_INCLUDABLE)}", f"include[{index}]")
+    if body.max_tool_calls is not None and body.max_tool_calls < 1:
+        raise FieldError("max_tool_calls must be at least 1", "max_tool_calls", "integer_below_min_value")
     if body.truncation not in ("", "auto", "disabled"):
         raise FieldError('truncation must be "auto" or "disabled"', "truncation")
-    if body.moderation is not None:
-        raise unsupported("moderation", "nothing is moderated here")
 
 
 def _instructions(body: ResponsesBody) -> tuple[Message, ...]:
@@ -163,6 +173,9 @@ def _blank(body: ResponsesBody) -> Response:
         reasoning=body.reasoning,
         max_output_tokens=body.max_output_tokens,
         background=body.background,
+        max_tool_calls=body.max_tool_calls,
+        prompt_cache_key=body.prompt_cache_key,
+        safety_identifier=body.safety_identifier,
         metadata=body.metadata,
         **echoed,
     )

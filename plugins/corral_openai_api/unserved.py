@@ -1,0 +1,62 @@
+"""Fields of the SDKs that Corral cannot serve: each is refused by its name, unless its value asks for nothing."""
+
+from collections.abc import Iterable
+
+from corral import JSON, Value
+from corral_openai_api.bodies import Body
+from corral_openai_api.errors import FieldError, unsupported
+
+
+class Unserved(Value, frozen=True):
+    """A field by its path, why it is not served, and the values beside null that change nothing."""
+
+    path: str
+    why: str
+    harmless: tuple[JSON, ...] = ()
+
+
+def refuse(body: Body, fields: Iterable[Unserved]) -> None:
+    """Raises FieldError for the first field of these that asks for something."""
+    for field in fields:
+        value = at(body, field.path)
+        if value is not None and value not in field.harmless:
+            raise unsupported(field.path, field.why)
+
+
+def at(body: Body, path: str) -> JSON:
+    """What stands at a path like `text.verbosity`; None for nothing.  Raises FieldError where it is no object."""
+    name, _, inside = path.partition(".")
+    value = getattr(body, name)
+    if not inside or value is None:
+        return value
+    if not isinstance(value, dict):
+        raise FieldError(f"{name} must be an object", name, "invalid_type")
+    return value.get(inside)
+
+
+_LIKE_TEXT = "no model here can be told how wordy to be; say it in the messages"
+
+MODERATION = Unserved(path="moderation", why="nothing is moderated here")
+CHAT = (
+    Unserved(path="audio", why="answers are text"),
+    Unserved(path="functions", why="use tools", harmless=([],)),
+    Unserved(path="function_call", why="use tool_choice", harmless=("none", "auto")),
+    Unserved(path="web_search_options", why="nothing is searched here"),
+    Unserved(path="verbosity", why=_LIKE_TEXT, harmless=("medium",)),
+    MODERATION,
+)
+RESPONSES = (
+    Unserved(path="background", why="a response is there when its request ends; stream it", harmless=(False,)),
+    Unserved(path="background_options", why="a response is there when its request ends; stream it", harmless=({},)),
+    Unserved(path="conversation", why="conversations are not kept; send the conversation in input"),
+    Unserved(path="prompt", why="there are no stored prompts; send instructions and input"),
+    Unserved(path="context_management", why="use truncation", harmless=([],)),
+    Unserved(path="access_programs", why="there are none here", harmless=({},)),
+    Unserved(path="image.context_compression", why="images are not compressed here", harmless=("auto", "disabled")),
+    Unserved(path="prompt_cache_options.prewarm", why="a request here generates", harmless=(False,)),
+    Unserved(path="prompt_cache_options.comparison_response_id", why="the cache is not diagnosed here"),
+    Unserved(path="reasoning.mode", why="there is one mode here", harmless=("standard",)),
+    Unserved(path="reasoning.context", why="the model's template decides it", harmless=("auto",)),
+    Unserved(path="text.verbosity", why=_LIKE_TEXT, harmless=("medium",)),
+    MODERATION,
+)

@@ -103,7 +103,7 @@ class SchemaReader:
         schemas = [schema for _, schema in self.nodes]
 
         def target(reference: str) -> JSON:
-            return self._target(reference, self._path, result[0])
+            return target_of(reference, self._path, result[0])
 
         if never_ends(result[0], schemas, target):
             raise BadRequest(
@@ -192,7 +192,7 @@ class SchemaReader:
 
     def _check_refs(self) -> None:
         """Every reference leads to a schema of this document, and not back to itself."""
-        targets = {path: self._target(reference, path, self.root) for path, reference in self._refs.items()}
+        targets = {path: target_of(reference, path, self.root) for path, reference in self._refs.items()}
         sound: set[int] = set()
         for path, target in targets.items():
             chain: list[int] = []
@@ -200,26 +200,27 @@ class SchemaReader:
                 if id(target) in chain:
                     raise BadRequest(f"invalid JSON schema: {path} refers to itself without end")
                 chain.append(id(target))
-                target = self._target(target["$ref"], path, self.root)
+                target = target_of(target["$ref"], path, self.root)
             sound.update(chain)
 
-    def _target(self, reference: str, path: str, found: JSON) -> JSON:
-        """What a reference at `path` leads to in the document `found`."""
-        if not reference.startswith("#"):
-            raise BadRequest(f"{UNSUPPORTED}{path} {reference!r} is outside this schema, and nothing is fetched")
-        if reference != "#" and not reference.startswith("#/"):
-            raise BadRequest(f"{UNSUPPORTED}{path} {reference!r} must be a JSON pointer (#/$defs/…)")
-        for part in unquote(reference).split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(found, dict) and name in found:
-                found = found[name]
-            elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-                found = found[int(name)]
-            else:
-                raise BadRequest(f"invalid JSON schema: {path} {reference!r} leads nowhere")
-        if not isinstance(found, dict | bool):
-            raise BadRequest(f"invalid JSON schema: {path} {reference!r} leads to no schema")
-        return found
+
+def target_of(reference: str, path: str, found: JSON) -> JSON:
+    """What a reference at `path` leads to in the document `found`."""
+    if not reference.startswith("#"):
+        raise BadRequest(f"{UNSUPPORTED}{path} {reference!r} is outside this schema, and nothing is fetched")
+    if reference != "#" and not reference.startswith("#/"):
+        raise BadRequest(f"{UNSUPPORTED}{path} {reference!r} must be a JSON pointer (#/$defs/…)")
+    for part in unquote(reference).split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(found, dict) and name in found:
+            found = found[name]
+        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
+            found = found[int(name)]
+        else:
+            raise BadRequest(f"invalid JSON schema: {path} {reference!r} leads nowhere")
+    if not isinstance(found, dict | bool):
+        raise BadRequest(f"invalid JSON schema: {path} {reference!r} leads to no schema")
+    return found
 
 
 def _setter(container: JSON, key: str | int) -> Callable[[JSON], None]:

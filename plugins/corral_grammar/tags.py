@@ -1,6 +1,7 @@
 """Tags in a Lark grammar, which are text or control tokens as the model's vocabulary has them.
 
-`%tag "T"` is the tag; `NAME: %until {"tag": T, …}` is text up to and with it, `NAME: %free` any text.  A JSON schema
+`%tag "T"` is the tag; `%last "T"` one behind which nothing comes: it is nothing where that token ends the answer by
+itself; `NAME: %until {"tag": T, …}` is text up to and with it, `NAME: %free` any text.  A JSON schema
 after `%json` that says `"x-if-possible": "object"` (or "value") stands for any object (value) where it cannot be
 enforced.  One that says `"x-place": {"of": "tools[0] (f)", "path": "$.properties.a"}` is called so in messages.
 """
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 LOOSE, PLACE = "x-if-possible", "x-place"
 UNSUPPORTED = "unsupported JSON schema keyword: "  # how the refusal of a schema begins
 _ANYTHING: dict[str, JSONObject] = {"object": {"type": "object"}, "value": {}}
-_MACROS = ("%tag", "%until", "%free")
-_TAG = re.compile(r'%tag ("(?:[^"\\]|\\.)*")')
+_MACROS = ("%tag", "%last", "%until", "%free")
+_TAG = re.compile(r'%(tag|last) ("(?:[^"\\]|\\.)*")')
 _OTHERS, _ANY = "other_tokens", "ANY_TEXT"
 _LINE = re.compile(r"^(\w+): %(until|free)\b *(.*)$", re.MULTILINE)
 
@@ -54,9 +55,8 @@ class Tags:
     def expand(self, source: str) -> str:
         """A grammar without macros.  Raises BadRequest."""
         untils = {match[0]: _read(match[3]) for match in _LINE.finditer(source) if match[2] == "until"}
-        named = [msgspec.json.decode(match[1]) for match in _TAG.finditer(source)]
-        named += [until.tag for until in untils.values()]
-        used = self._ends.union(self._ids[text] for text in named if text in self._ids)
+        openings = [until.tag for until in untils.values() if until.free]  # from these on text is free no more
+        used = self._ends.union(self._ids[text] for text in openings if text in self._ids)
         others = _ranges(token_id for token_id in self._ids.values() if token_id not in used)
         between = f"{_OTHERS}* " if others else ""
 
@@ -66,24 +66,34 @@ class Tags:
             until = untils[match[0]]
             return self._until(match[1], until, between if until.free else "")
 
-        expanded = _LINE.sub(line, _TAG.sub(lambda match: self._tag(msgspec.json.decode(match[1])), source))
+        expanded = _LINE.sub(line, _TAG.sub(self._written, source))
         extra = [f"{_OTHERS}: {_ANY} <[{others}]>"] if _OTHERS in expanded else []
         extra += [f"{_ANY}: /(?s:.*)/"] if _ANY in expanded else []
         return "\n".join([expanded, *extra])
+
+    def _written(self, match: re.Match[str]) -> str:
+        text = msgspec.json.decode(match[2])
+        return '""' if match[1] == "last" and self._ids.get(text) in self._ends else self._tag(text)
 
     def _tag(self, text: str) -> str:
         return f"<[{self._ids[text]}]>" if text in self._ids else msgspec.json.encode(text).decode()
 
     def _until(self, name: str, until: Until, between: str) -> str:
         text = f"(?s:.{{{until.least},{'' if until.most is None else until.most}}})"
-        never = "|".join(map(pattern, until.never))
-        besides = f" & ~/(?s:.*)({never})(?s:.*)/" if never else ""
+        others = until.never if until.tag in self._ids else [each for each in until.never if each != until.tag]
+        never = [f"(?s:.*)({'|'.join(map(pattern, others))})(?s:.*)"] if others else []
         if until.tag in self._ids:
             upper = f"{name.upper()}_TEXT"
-            last = f"{name}_last: {upper} {self._tag(until.tag)}\n{upper}: /{text}/{besides}"
+            last = f"{name}_last: {upper} {self._tag(until.tag)}\n{upper}: /{text}/{_without(never)}"
         else:
-            last = f"{name}_last[lazy]: /{text}{pattern(until.tag)}/{besides}"
+            never += [f"(?s:.*){pattern(until.tag)}(?s:.+)"] if until.least else []  # the first one ends the text
+            last = f"{name}_last[lazy]: /{text}{pattern(until.tag)}/{_without(never)}"
         return f"{name}: {between}{name}_last\n{last}"
+
+
+def _without(never: list[str]) -> str:
+    """What keeps regular expressions from matching."""
+    return "".join(f" & ~/{each}/" for each in never)
 
 
 def _read(text: str) -> Until:

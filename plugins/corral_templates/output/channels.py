@@ -15,6 +15,7 @@ _HARMONY_ENDS = ("<|end|>", "<|call|>", "<|return|>")
 _GLIMMER_ENDS = ("<|eom|>", "<|eot|>")
 _RECIPIENT = re.compile(r"\bto=([^\s<]+)")
 _CHANNEL = re.compile(r"<\|channel\|>\s*(\w+)")
+RESERVED = ("self", "user")  # recipients in Glimmer's answers that are no tools
 _ROLES = ("assistant", "user", "system", "developer", "tool")
 _HEADER_WORDS = re.compile(  # all that a header may say
     rf"<\|\w+\|>|\bto=[^\s<]+|\b(?:{'|'.join(_ROLES)}|analysis|commentary|final|json|code)(?=[\s<]|$)"
@@ -67,11 +68,11 @@ class Channels:
         thinking_span: tuple[str, str, str],
     ) -> None:
         """`content_header` ends in the header of the messages that are content; `thinking_span`: see `OutputParser`."""
-        self.answer_after = content_header + MESSAGE
+        self.answer_after = "" if tools else content_header + MESSAGE  # with tools a grammar describes all messages
         self.thinking_opens = ""  # every message has a header, and only that of content is followed by the answer
         self.thinking_span: tuple[str, str, str] | None = thinking_span
         self.tags: tuple[str, ...] = (*ends, MESSAGE, "<|start|>", "<|channel|>", "<|constrain|>")
-        self._tools = {identifier(tool.name): tool for tool in tools}
+        self._tools = {identifier(tool.name): tool for tool in tools} | {tool.name: tool for tool in tools}
         self._named = {tool.name for tool in tools}
         self._kind_of, self._ends = kind_of, tuple(ends)
         self._held = ""
@@ -159,7 +160,7 @@ class Channels:
 
     def _calls(self, recipient: str, body: str) -> Sequence[Call]:
         """The calls of a message, none when it is no call of a declared tool."""
-        tool = self._tools.get(identifier(recipient))
+        tool = self._tools.get(recipient) or self._tools.get(identifier(recipient))
         if tool is None:
             return ()
         arguments: JSONObject | None = decode_object(body) if body.strip() else {}
@@ -186,6 +187,7 @@ def harmony(tools: Sequence[Tool], prompt: str) -> Channels:
 
 
 def glimmer(tools: Sequence[Tool], prompt: str) -> Channels:
-    """The parser of Glimmer."""
-    span = f" to=self{MESSAGE}", "<|eom|>", f"<|eom|><|start|>assistant to=user{MESSAGE}"
+    """The parser of Glimmer.  Where there are tools, thinking that is ended for it goes on to any recipient."""
+    after = f"<|eom|><|start|>assistant to={'' if tools else f'user{MESSAGE}'}"
+    span = f" to=self{MESSAGE}", "<|eom|>", after
     return Channels(tools, glimmer_kind, _GLIMMER_ENDS, " to=user", prompt, span)

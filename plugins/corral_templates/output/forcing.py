@@ -9,7 +9,7 @@ from corral import Constraint, Conversation, Tool, Unsupported
 from corral.log import get_logger
 from corral_templates.output.choice import Style
 from corral_templates.output.notation import notation_of
-from corral_templates.output.writing import Grammar, Notation, is_strict, tag
+from corral_templates.output.writing import Grammar, Headed, Notation, is_strict, tag
 
 
 def constrain(
@@ -28,12 +28,31 @@ def constrain(
         raise Unsupported(f"{asked} cannot be enforced: this model writes its calls as {written} does")
     tools = [tool for tool in conversation.tools if tool_choice in ("auto", "required", tool.name)]
     grammar = Grammar(conversation.tools, loose=False, once=tool_choice not in ("auto", "required"))
+    if notation.headed:
+        return Constraint(
+            kind="lark", source=grammar.source(_messages(grammar, notation.headed, conversation, tools, content))
+        )
     opening = f"{tag(notation.opening)} " if notation.opening else ""
     section = grammar.rule("section", f"{opening}({notation.inside(grammar, tools)})")
     calls = section if grammar.once or not notation.repeats else f"{section} (NL? {section})*"
     if tool_choice == "auto" and content is not None:
         calls = f"{calls} | {grammar.rule('content', _content(content))}"
     return Constraint(kind="lark", source=grammar.source(calls))
+
+
+def _messages(
+    grammar: Grammar, headed: Headed, conversation: Conversation, tools: Sequence[Tool], content: Constraint | None
+) -> str:
+    """A whole answer made of messages: thinking unless it is off, then calls, or else content in a format."""
+    if conversation.messages and conversation.messages[-1].role == "assistant":
+        raise Unsupported("neither a call nor a format can be enforced in an answer that the request has begun")
+    answer = headed.calls(grammar, tools)
+    if content is not None:
+        answer = f"({answer} | {headed.says} {grammar.rule('content', _content(content))} {headed.closes})"
+    if conversation.think is False:
+        return answer
+    thought = grammar.rule("thought", f"{headed.thinks} {grammar.until(headed.ends)} {headed.starts}")
+    return f"{thought}* {answer}"
 
 
 def _held(notation: Notation | None, tools: Sequence[Tool]) -> Constraint | None:

@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 
+from corral_templates.output.bare_objects import Bare
 from corral_templates.output.choice import Style
+from corral_templates.output.headed import HARMONY, glimmer
 from corral_templates.output.writing import Inside, Notation
 from corral_templates.output.written import (
     Python,
@@ -49,7 +51,13 @@ _PAIRS = Tagged(
     typed=True,
 )
 FAMILIES: Mapping[str, Notation] = {
+    "harmony": HARMONY,
+    "glimmer": glimmer(_invoke("atem:", "</atem:function_calls>"), "<atem:function_calls>"),
     "cohere": Notation(opening="<|START_ACTION|>", inside=cohere, repeats=False),
+    "gemma4": Notation(opening="<|tool_call>", inside=Bare(quote='<|"|>', closing="<tool_call|>")),
+    "functiongemma": Notation(
+        opening="<start_function_call>", inside=Bare(quote="<escape>", closing="<end_function_call>")
+    ),
     "deepseek3": Notation(opening="<｜tool▁calls▁begin｜>", inside=deepseek, repeats=False),
     "glm-4.7": Notation(opening="<tool_call>", inside=_PAIRS),
     "seed-oss": Notation(opening="<seed:tool_call>", inside=_function("</seed:tool_call>")),

@@ -7,7 +7,7 @@ Lark as the grammar plugin reads it: `%json` a value that a schema describes, `%
 import json
 from collections.abc import Callable, Sequence
 
-from corral import JSONObject, Tool, Unsupported, Value
+from corral import CorralError, JSONObject, Tool, Unsupported, Value
 from corral.log import get_logger
 from corral_grammar.tags import LOOSE, PLACE, UNSUPPORTED
 from corral_templates.output.coercion import kinds_of
@@ -20,17 +20,34 @@ _ANY_KEY = "/[A-Za-z_][A-Za-z0-9_.-]*/"
 Inside = Callable[["Grammar", Sequence[Tool]], str]
 
 
+class Headed(Value, frozen=True):
+    """How a whole answer is made of messages.  All of it is held then, the thinking before the answer too.
+
+    `thinks` and `ends` stand around thinking, `starts` begins the next message, and `says` is the header of content,
+    which `closes` ends.  `calls` are the messages with all calls, the header of the first included.
+    """
+
+    thinks: str
+    ends: str
+    starts: str
+    says: str
+    closes: str
+    calls: Inside
+
+
 class Notation(Value, frozen=True):
     """How calls are written: the tag that opens them, and the rule for all that follows it, the closing tag included.
 
     `repeats`: several calls are several such sections.  `marks`: the tag is no word of a language, so that calls can be
-    held to their schemas from it on.  An empty tag: a call stands where the answer begins.
+    held to their schemas from it on.  An empty tag: a call stands where the answer begins.  `headed`: what else is in
+    an answer whose parts have headers.
     """
 
     opening: str
     inside: Inside
     repeats: bool = True
     marks: bool = True
+    headed: "Headed | None" = None
 
 
 def quote(text: str) -> str:
@@ -100,7 +117,7 @@ class Grammar:
         index = next((str(index) for index, each in enumerate(self._tools) if each is tool), "")
         return f"tools[{index}] ({tool.name})"
 
-    def unsupported(self, tool: Tool, err: Unsupported) -> Unsupported:
+    def unsupported(self, tool: Tool, err: CorralError) -> Unsupported:
         """The same of this tool."""
         return Unsupported(f"{self.called(tool)}: {err.message.removeprefix(UNSUPPORTED)}")
 
@@ -198,9 +215,27 @@ def is_strict(tool: Tool) -> bool:
     return isinstance(function, dict) and function.get("strict") is True
 
 
+def last(text: str) -> str:
+    """A tag behind which nothing comes; it is not written where that token ends the answer."""
+    return f"%last {quote(text)}"
+
+
 def either(bodies: Sequence[str]) -> str:
     """One of several."""
     return bodies[0] if len(bodies) == 1 else f"({' | '.join(bodies)})"
+
+
+def commas(grammar: Grammar, parts: Sequence[tuple[str, bool]], comma: str, others: str = "") -> str:
+    """Parts in their order, commas between: each with whether it is needed, and after them any number of `others`."""
+    first, later = quote(""), quote("")  # what may be written before anything is, and after something
+    if others:
+        later = grammar.rule("others", f"({comma} {others})*")
+        first = grammar.rule("others", f"({others} {later})?")
+    for part, needed in reversed(parts):
+        following = grammar.rule("given", f"{part} {later}" + ("" if needed else f" | {first}"))
+        later = grammar.rule("more", f"{comma} {part} {later}" + ("" if needed else f" | {later}"))
+        first = following
+    return first
 
 
 def several(grammar: Grammar, one: str, between: str) -> str:

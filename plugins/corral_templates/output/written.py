@@ -10,6 +10,7 @@ from corral_templates.output.writing import (
     OBJECT_KEYS,
     Grammar,
     Inside,
+    commas,
     either,
     of_object,
     quote,
@@ -175,15 +176,12 @@ class Python(Value, frozen=True):
             require(schema, OBJECT_KEYS, "$")
         except Unsupported as err:
             raise grammar.unsupported(tool, err) from err
-        first, later = quote(""), quote("")  # what may be written before anything is, and after something
-        for key, described in reversed((schema.get("properties") or {}).items()):
+        parts = []
+        for key, described in (schema.get("properties") or {}).items():
             one = described if isinstance(described, dict) else {}
             value = f"{quote(_name(key) + '=')} {grammar.json(grammar.whole(one, tool, key), tool)}"
-            needed = key in schema.get("required", ())
-            following = grammar.rule("given", f"{value} {later}" + ("" if needed else f" | {first}"))
-            later = grammar.rule("more", f"{_COMMA} {value} {later}" + ("" if needed else f" | {later}"))
-            first = following
-        return f'{quote(_name(tool.name) + "(")} {first} ")"'
+            parts.append((value, key in schema.get("required", ())))
+        return f'{quote(_name(tool.name) + "(")} {commas(grammar, parts, _COMMA)} ")"'
 
 
 def _name(name: str) -> str:

@@ -1,5 +1,7 @@
 """Tags of calls that are control tokens of the vocabulary: held, streamed and read as if they were text."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 from byte_texts import EOG, Bytes
@@ -8,6 +10,7 @@ from corral import BadRequest, Constraint, Conversation, Tool, Vocab
 from corral_grammar.compiler import GrammarCompiler
 from corral_grammar.plugin import GrammarConfig
 from corral_templates.output.choice import Style, parser_for
+from corral_templates.output.families import BUILT_IN
 from corral_templates.output.forcing import constrain
 from corral_tokenizers.kinds import kinds
 
@@ -18,20 +21,25 @@ FIRST = 290
 
 
 class Tagged(Bytes):
-    """The vocabulary of bytes, with tags among its control tokens."""
+    """The vocabulary of bytes, with tags among its control tokens; one of them may end the text."""
+
+    def __init__(self, controls: Sequence[str] = CONTROL, ends: str = "") -> None:
+        super().__init__()
+        self._controls = controls
+        self.eog_ids |= {FIRST + controls.index(ends)} if ends else set()
 
     def spelling(self, token_id: int) -> bytes:
-        if FIRST <= token_id < FIRST + len(CONTROL):
-            return CONTROL[token_id - FIRST].encode()
+        if FIRST <= token_id < FIRST + len(self._controls):
+            return self._controls[token_id - FIRST].encode()
         return super().spelling(token_id)
 
 
-def ids(text: str) -> list[int]:
+def ids(text: str, controls: Sequence[str] = CONTROL) -> list[int]:
     """A byte a token, and the tags."""
-    for number, tag in enumerate(CONTROL):
+    for number, tag in enumerate(controls):
         before, found, after = text.partition(tag)
         if found:
-            return [*ids(before), FIRST + number, *ids(after)]
+            return [*ids(before, controls), FIRST + number, *ids(after, controls)]
     return [*text.encode()]
 
 
@@ -40,9 +48,9 @@ def lark(constraint: Constraint) -> Constraint:
     return Constraint(kind="lark", source=constraint.source)
 
 
-def fits(constraint: Constraint, text: str) -> bool:
-    state = GrammarCompiler(GrammarConfig()).compile(lark(constraint), Tagged())
-    for token_id in ids(text):
+def fits(constraint: Constraint, text: str, controls: Sequence[str] = CONTROL) -> bool:
+    state = GrammarCompiler(GrammarConfig()).compile(lark(constraint), Tagged(controls))
+    for token_id in ids(text, controls):
         if not state.allows(token_id):
             return False
         state.accept(token_id)
@@ -79,6 +87,68 @@ def test_calls_are_held_from_the_token_on(style: Style, call: str) -> None:
         assert fits(free, text), text
     for text in (wrong, f"Well <other> {wrong}", f"{call}{wrong}"):
         assert not fits(free, text), text
+
+
+HARMONY = ("<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>", "<|call|>", "<|return|>")
+GEMMA = ("<|tool_call>", "<tool_call|>", '<|"|>')
+THOUGHT = "<|channel|>analysis<|message|>Hm, {.<|end|><|start|>assistant"
+OWN = {
+    "harmony": (
+        HARMONY,
+        '<|channel|>commentary to=functions.get_weather <|constrain|>json<|message|>{"city": "Graz"}<|call|>',
+    ),
+    "gemma4": (GEMMA, '<|tool_call>call:get_weather{city:<|"|>Graz<|"|>}<tool_call|>'),
+}
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_families_whose_tags_are_tokens(name: str) -> None:
+    controls, call = OWN[name]
+    style = Style("", None, "{", BUILT_IN, name)
+    forced, free = (constrain(style, ASKED, None, choice) for choice in ("required", "auto"))
+    assert forced is not None
+    assert free is not None
+    wrong = call.replace("city", "town")
+    assert fits(forced, call, controls)
+    assert not fits(forced, wrong, controls)
+    assert not fits(forced, f"Hi {call}", controls)
+    for text in ("", "Hello", f"Well {call}"):
+        assert fits(free, text, controls), text
+    assert not fits(free, f"Well {wrong}", controls)
+
+
+def test_messages_before_and_beside_a_call() -> None:
+    call = OWN["harmony"][1]
+    style = Style("", None, "{", BUILT_IN, "harmony")
+    forced = constrain(style, ASKED, None, "required")
+    formatted = constrain(style, ASKED, Constraint(kind="json_schema", source='{"enum": ["yes"]}'), "auto")
+    free = constrain(style, ASKED, None, "auto")
+    assert forced is not None
+    assert formatted is not None
+    assert free is not None
+    in_role = " to=functions.get_weather<|channel|>commentary json<|message|>" + '{"city": "Graz"}<|call|>'
+    final = '<|channel|>final<|message|>"yes"<|return|>'
+    for text in (call, in_role, THOUGHT + call, THOUGHT + THOUGHT + in_role):
+        assert fits(forced, text, HARMONY), text
+        assert fits(formatted, text, HARMONY), text
+        assert fits(free, text, HARMONY), text
+        assert not fits(free, text.replace("city", "town"), HARMONY), text
+    assert fits(formatted, THOUGHT + final, HARMONY)
+    assert not fits(formatted, THOUGHT + final.replace("yes", "no"), HARMONY)
+    assert not fits(forced, THOUGHT + final, HARMONY)
+    assert fits(free, THOUGHT + final, HARMONY)
+
+
+def test_a_last_tag_that_ends_the_answer_is_not_written() -> None:
+    source = 'start: "a" %last "<|call|>"'
+    for ends, text in ((False, "a<|call|>"), (True, "a")):
+        state = GrammarCompiler(GrammarConfig()).compile(
+            Constraint(kind="lark", source=source), Tagged(HARMONY, ends="<|call|>" if ends else "")
+        )
+        for token_id in ids(text, HARMONY):
+            assert state.allows(token_id)
+            state.accept(token_id)
+        assert state.is_finished or state.may_end
 
 
 def test_until_says_what_is_wrong_with_it() -> None:

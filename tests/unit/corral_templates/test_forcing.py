@@ -4,15 +4,21 @@ import json
 import re
 
 import pytest
+from msgspec.structs import replace
 
-from corral import Constraint, Conversation, Tool, Unsupported
-from corral_templates.output.choice import Style
+from corral import Constraint, Conversation, Message, Tool, Unsupported
+from corral_templates.output.choice import PlainText, Style, parser_for
 from corral_templates.output.families import BUILT_IN
+from corral_templates.output.family import Answer, OutputFamily
 from corral_templates.output.forcing import constrain
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 ASKED = Conversation(tools=(Tool(name="get_weather", parameters=SCHEMA), Tool(name="get_time")))
 JSON_TAG = Style("<tool_call>", None, "<tool_call>", BUILT_IN)
+
+
+def own_parser(_: Answer) -> PlainText:
+    return PlainText()
 
 
 def grammar(style: Style, content: Constraint | None, tool_choice: str, asked: Conversation = ASKED) -> str:
@@ -77,10 +83,31 @@ def test_content_in_a_format_stands_beside_calls(content: Constraint, rule: str)
 def test_what_cannot_be_enforced_is_refused() -> None:
     with pytest.raises(Unsupported, match="a gbnf grammar cannot be combined with tools"):
         constrain(JSON_TAG, ASKED, Constraint(kind="gbnf", source="root ::= x"), "auto")
-    own_notation = Style("<start_function_call>", None, "{", BUILT_IN)
-    with pytest.raises(Unsupported, match=r"tool_choice 'required' cannot be enforced: .* functiongemma"):
+    own_notation = Style(
+        "<own>", None, "{", (OutputFamily(names=("own",), implied_by=lambda _: True, parser=own_parser),)
+    )
+    with pytest.raises(Unsupported, match=r"tool_choice 'required' cannot be enforced: .* as own does"):
         constrain(own_notation, ASKED, None, "required")
     assert constrain(own_notation, ASKED, None, "auto") is None
+
+
+@pytest.mark.parametrize("name", ["harmony", "glimmer"])
+def test_messages_are_held_from_the_first_on(name: str) -> None:
+    style = Style("", None, "{", BUILT_IN, parser=name)
+    assert parser_for(style, ASKED, "").answer_after == ""
+    assert "thought" in grammar(style, None, "required")
+    assert "thought" not in grammar(style, None, "required", replace(ASKED, think=False))
+    begun = replace(ASKED, messages=(Message(role="user"), Message(role="assistant", content="So")))
+    with pytest.raises(Unsupported, match="an answer that the request has begun"):
+        constrain(style, begun, None, "required")
+    assert constrain(style, begun, None, "auto")
+
+
+@pytest.mark.parametrize(("name", "tool"), [("glimmer", "self"), ("glimmer", "a b"), ("harmony", "a<b")])
+def test_names_that_no_header_can_hold(name: str, tool: str) -> None:
+    style = Style("", None, "{", BUILT_IN, parser=name)
+    with pytest.raises(Unsupported, match=f"calls of the tool '{tool}' cannot be enforced"):
+        constrain(style, Conversation(tools=(Tool(name=tool),)), None, "required")
 
 
 def test_only_strict_tools_must_be_held_to_their_schemas() -> None:

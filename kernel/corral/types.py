@@ -248,6 +248,7 @@ class Usage(Value, frozen=True):
     prompt_tokens: int = 0
     cached_tokens: int = 0
     eval_tokens: int = 0
+    thinking_tokens: int = 0  # of `eval_tokens`
     queue_ns: int = 0
     load_ns: int = 0
     prompt_ns: int = 0
@@ -271,10 +272,7 @@ class Truncated(Value, frozen=True):
 
 
 class Piece(Value, frozen=True):
-    """A part of an answer.  The last one carries `done_reason` ("stop", "length", "shutdown") and `usage`.
-
-    `prompt_usage` is what is known of the prompt before the first token (`ChatRequest.tells_prompt`).
-    """
+    """A part of an answer.  The last one carries `done_reason` ("stop", "length", "shutdown") and `usage`."""
 
     text: str = ""
     thinking: str = ""
@@ -284,7 +282,7 @@ class Piece(Value, frozen=True):
     done_reason: str | None = None
     stop_text: str = ""
     usage: Usage | None = None
-    prompt_usage: Usage | None = None
+    prompt_usage: Usage | None = None  # what is known before the first token (`ChatRequest.tells_prompt`)
     context: tuple[int, ...] | None = None
     truncated: Truncated | None = None
 

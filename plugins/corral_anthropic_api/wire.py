@@ -35,6 +35,12 @@ class ToolUseBlock(Wire, frozen=True, tag="tool_use"):
 Block = TextBlock | ThinkingBlock | ToolUseBlock
 
 
+class OutputDetails(Wire, frozen=True):
+    """Of the answer's tokens, those of thinking."""
+
+    thinking_tokens: int
+
+
 class UsageWire(Wire, frozen=True):
     """Tokens.  With the cache's share told, `input_tokens` are those that were not in the cache."""
 
@@ -42,6 +48,7 @@ class UsageWire(Wire, frozen=True):
     output_tokens: int
     cache_creation_input_tokens: int | UnsetType = UNSET
     cache_read_input_tokens: int | UnsetType = UNSET
+    output_tokens_details: OutputDetails | UnsetType = UNSET
 
 
 class MessageWire(Wire, frozen=True, kw_only=True, tag="message"):
@@ -77,14 +84,17 @@ class ErrorWire(Wire, frozen=True, tag="error"):
 
 
 def usage_wire(usage: Usage, *, tells_cache: bool) -> UsageWire:
-    """Only a client that marks what to cache is told what came from the cache."""
+    """Only a client that marks what to cache is told what came from the cache; thinking is told where there was any."""
+    thought = OutputDetails(thinking_tokens=usage.thinking_tokens) if usage.thinking_tokens else UNSET
     if not tells_cache:
-        return UsageWire(input_tokens=usage.prompt_tokens, output_tokens=usage.eval_tokens)
+        tokens = usage.prompt_tokens, usage.eval_tokens
+        return UsageWire(input_tokens=tokens[0], output_tokens=tokens[1], output_tokens_details=thought)
     return UsageWire(
         input_tokens=usage.prompt_tokens - usage.cached_tokens,
         output_tokens=usage.eval_tokens,
         cache_creation_input_tokens=0,
         cache_read_input_tokens=usage.cached_tokens,
+        output_tokens_details=thought,
     )
 
 

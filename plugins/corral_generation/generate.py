@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import aclosing
 
 from msgspec.structs import replace
@@ -29,6 +29,7 @@ from corral_generation.catalog import Catalog
 from corral_generation.options import check_bias, within_room
 from corral_generation.prepare import prepare
 from corral_generation.prompt import render
+from corral_generation.tally import ThinkingTally
 from corral_http.clients import CLIENT
 
 
@@ -56,6 +57,7 @@ class PromptGeneration:
         request = replace(request, options=options)
         rendered, frame = await asyncio.to_thread(render, request, what, tokenizer)
         parser = None if request.raw else what.template.parser(frame, rendered.text)
+        tally = ThinkingTally(parser) if parser else None
         stream = tokenizer.stream(request.options.stop, special=parser.tags if parser else False)
         job = _job(request, what, rendered, resident, parser)
         if self.isolate_clients:
@@ -82,14 +84,16 @@ class PromptGeneration:
                     usage = replace(usage, prompt_ns=event.prompt_ns or usage.prompt_ns, eval_ns=event.eval_ns)
                 else:
                     output += event.token_ids
-                    text = "".join(map(stream.push, event.token_ids))
-                    for piece in _parse(parser, text, _logprobs(event.logprobs, tokenizer)):
+                    texts = [stream.push(token_id) for token_id in event.token_ids]
+                    for piece in _scored(_parse(tally, texts), _logprobs(event.logprobs, tokenizer)):
                         calls += len(piece.tool_calls)
                         yield piece
                     if stream.stopped_by is not None or 0 < request.max_tool_calls <= calls:
                         break
-        for piece in [*_parse(parser, stream.flush(), ()), *(parser.finish() if parser else ())]:
+        rest = stream.flush()
+        for piece in tally.finish(rest) if tally else _parse(None, [rest]):
             yield piece
+        usage = replace(usage, thinking_tokens=tally.tokens if tally else 0)
         eval_ns = usage.eval_ns or time.perf_counter_ns() - began - usage.queue_ns - usage.prompt_ns
         yield Piece(
             done_reason=reason,
@@ -132,9 +136,16 @@ def _job(
     )
 
 
-def _parse(parser: OutputParser | None, text: str, logprobs: tuple[TokenLogprob, ...]) -> Iterable[Piece]:
-    """The pieces in `text`; log-probabilities ride on the first of them, on an empty one when there is no text."""
-    pieces = list(parser.push(text)) if parser and text else [Piece(text=text)] if text else []
+def _parse(tally: ThinkingTally | None, texts: Sequence[str]) -> list[Piece]:
+    """The pieces in the texts of tokens; without a parser all of it is text."""
+    if tally:
+        return tally.push(texts)
+    text = "".join(texts)
+    return [Piece(text=text)] if text else []
+
+
+def _scored(pieces: list[Piece], logprobs: tuple[TokenLogprob, ...]) -> list[Piece]:
+    """Log-probabilities ride on the first of the pieces, on an empty one when there is no text."""
     if logprobs:
         pieces[:1] = [replace(pieces[0] if pieces else Piece(), logprobs=logprobs)]
     return pieces

@@ -142,7 +142,9 @@ def _best(answers: list[Piece], plan: Plan) -> list[Piece]:
 
 def _total(costs: Sequence[Sequence[Usage]], plan: Plan) -> UsageWire:
     """What all answers cost, those not sent too; nothing where only the prompt is told."""
-    unsaid = [[replace(cost, eval_tokens=0) for cost in each] for each in costs] if plan.silent else costs
+    unsaid = (
+        [[replace(cost, eval_tokens=0, thinking_tokens=0) for cost in each] for each in costs] if plan.silent else costs
+    )
     return usage(*unsaid)
 
 

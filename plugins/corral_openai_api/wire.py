@@ -68,6 +68,12 @@ class CachedWire(Wire, frozen=True):
     cached_tokens: int
 
 
+class ReasoningWire(Wire, frozen=True):
+    """Of the answer's tokens, those of thinking."""
+
+    reasoning_tokens: int
+
+
 class UsageWire(Wire, frozen=True):
     """What a request cost, in tokens."""
 
@@ -75,6 +81,7 @@ class UsageWire(Wire, frozen=True):
     completion_tokens: int = 0
     total_tokens: int = 0
     prompt_tokens_details: CachedWire | UnsetType = UNSET
+    completion_tokens_details: ReasoningWire | UnsetType = UNSET
 
 
 class DebugWire(Wire, frozen=True):
@@ -172,9 +179,11 @@ def usage(*prompts: Sequence[Usage]) -> UsageWire:
     prompt = sum(max((each.prompt_tokens for each in answers), default=0) for answers in prompts)
     cached = sum(min((each.cached_tokens for each in answers), default=0) for answers in prompts)
     completion = sum(each.eval_tokens for answers in prompts for each in answers)
+    thinking = sum(each.thinking_tokens for answers in prompts for each in answers)
     return UsageWire(
         prompt_tokens=prompt,
         completion_tokens=completion,
         total_tokens=prompt + completion,
         prompt_tokens_details=CachedWire(cached_tokens=cached),
+        completion_tokens_details=ReasoningWire(reasoning_tokens=thinking),
     )

@@ -42,6 +42,7 @@ async def test_row_06_a_whole_answer(openai, doubles):
         "completion_tokens": 6,
         "total_tokens": n + 6,
         "prompt_tokens_details": {"cached_tokens": 4},
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
 
 

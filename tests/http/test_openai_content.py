@@ -144,6 +144,22 @@ async def test_row_18_invalid_effort(openai):
         )
 
 
+async def test_row_19_thinking_is_counted(openai, doubles):
+    """With its tags, streamed or not, for every choice."""
+    await openai.add("t", "thinking")
+    doubles.engine.reply = lambda job: b"<think>hm</think>yes"
+    thought = {"reasoning_tokens": len("<think>hm</think>")}
+    asked = {"model": "t", "messages": [USER], "stream_options": {"include_usage": True}}
+    for n in (1, 2):
+        whole = (await openai.ok("chat/completions", {**asked, "n": n}))["usage"]
+        streamed = (await openai.chunks("chat/completions", {**asked, "n": n}))[-1]["usage"]
+        for usage in (whole, streamed):
+            assert usage["completion_tokens_details"] == {"reasoning_tokens": n * thought["reasoning_tokens"]}
+            assert usage["completion_tokens"] == n * (thought["reasoning_tokens"] + 3)
+    text = await openai.ok("completions", {"model": "t", "prompt": "x"})
+    assert text["usage"]["completion_tokens_details"] == thought
+
+
 async def test_row_19_streamed(openai, doubles):
     await openai.add("t", "thinking")
     doubles.engine.reply = lambda job: b"<think>hm</think>y"

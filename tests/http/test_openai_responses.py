@@ -298,12 +298,29 @@ async def test_reasoning(openai, doubles):
         "encrypted_content": "hm",
     }
     assert message["content"][0]["text"] == "yes"
+    thought = len("<think>hm</think>")
+    assert answer["usage"]["output_tokens"] == thought + 3
+    assert answer["usage"]["output_tokens_details"] == {"reasoning_tokens": thought}
     answer = await openai.ok("responses", {**ASK, "model": "t", "reasoning": {"effort": "none"}})
     assert [item["type"] for item in answer["output"]] == ["message"]
     status, error = await openai.error("responses", {**ASK, "reasoning": {"effort": "low"}})
     assert (status, error["message"]) == (400, '"m" does not support thinking')
     status, error = await openai.error("responses", {**ASK, "reasoning": {"effort": "huge"}})
     assert (status, error["param"]) == (400, "reasoning.effort")
+
+
+async def test_reasoning_and_nothing_else(openai, doubles):
+    """Cut at the end of its thinking an answer has no message, streamed or not."""
+    thought = len("<think>hm</think>")
+    await openai.add("t", "thinking")
+    doubles.engine.reply = lambda job: b"<think>hm</think>yes"
+    asked = {"model": "t", "max_output_tokens": thought}
+    whole = await openai.ok("responses", {**ASK, **asked})
+    streamed = (await events(openai, **asked))[-1]["response"]
+    for answer in (whole, streamed):
+        assert answer["status"] == "incomplete"
+        assert [item["type"] for item in answer["output"]] == ["reasoning"]
+        assert answer["usage"]["output_tokens_details"] == {"reasoning_tokens": thought}
 
 
 async def test_row_41_a_stream_of_text(openai):

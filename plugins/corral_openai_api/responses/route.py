@@ -19,7 +19,7 @@ from corral_openai_api.responses.bodies import FORMAT, ResponsesBody
 from corral_openai_api.responses.items import conversation
 from corral_openai_api.responses.memory import Memory
 from corral_openai_api.responses.outline import Outline
-from corral_openai_api.responses.shapes import Deleted, ReasoningItem, Response
+from corral_openai_api.responses.shapes import Deleted, Response
 from corral_openai_api.responses.toolbox import tools
 from corral_openai_api.tools import choice
 from corral_openai_api.wire import SSE, new_id, reply
@@ -64,7 +64,7 @@ async def responses(
     note(request, body.model, last)
     for _ in outline.end(last):
         """As above."""
-    if all(isinstance(item, ReasoningItem) for item in outline.items):
+    if not outline.items:
         outline.add_empty()
     keep()
     return reply(outline.response)

@@ -3,7 +3,7 @@
 from msgspec import UNSET, UnsetType
 
 from corral import JSON, JSONObject, ToolCall, Truncated, Usage
-from corral_openai_api.wire import LogprobWire, Wire, arguments
+from corral_openai_api.wire import CachedWire, LogprobWire, ReasoningWire, Wire, arguments
 
 
 class SummaryPart(Wire, frozen=True):
@@ -68,26 +68,14 @@ class CallItem(Wire, frozen=True, tag="function_call"):
 Item = ReasoningItem | MessageItem | CallItem
 
 
-class InputDetails(Wire, frozen=True):
-    """Of the input, what was not computed again."""
-
-    cached_tokens: int
-
-
-class OutputDetails(Wire, frozen=True):
-    """Not counted apart: 0."""
-
-    reasoning_tokens: int
-
-
 class ResponseUsage(Wire, frozen=True):
     """What a response cost, in tokens."""
 
     input_tokens: int
     output_tokens: int
     total_tokens: int
-    input_tokens_details: InputDetails
-    output_tokens_details: OutputDetails
+    input_tokens_details: CachedWire
+    output_tokens_details: ReasoningWire
 
     @classmethod
     def of(cls, usage: Usage) -> "ResponseUsage":
@@ -96,8 +84,8 @@ class ResponseUsage(Wire, frozen=True):
             input_tokens=usage.prompt_tokens,
             output_tokens=usage.eval_tokens,
             total_tokens=usage.prompt_tokens + usage.eval_tokens,
-            input_tokens_details=InputDetails(cached_tokens=usage.cached_tokens),
-            output_tokens_details=OutputDetails(reasoning_tokens=0),
+            input_tokens_details=CachedWire(cached_tokens=usage.cached_tokens),
+            output_tokens_details=ReasoningWire(reasoning_tokens=usage.thinking_tokens),
         )
 
 

@@ -111,6 +111,7 @@ async def test_row_21_a_model_that_thinks(messages, doubles, fields):
     doubles.engine.reply = lambda job: b"<think>hm</think>Yes."
     answer = await messages.ok(model="t", **fields)
     assert answer["content"] == [{"type": "thinking", "thinking": "hm"}, {"type": "text", "text": "Yes."}]
+    assert answer["usage"]["output_tokens_details"] == {"thinking_tokens": len("<think>hm</think>")}
 
 
 async def test_row_32_web_search_is_not_there(messages, prompt):

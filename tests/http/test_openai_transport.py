@@ -168,8 +168,10 @@ async def test_row_47_a_client_that_leaves(openai, doubles):
         response = await openai.client.post("/v1/chat/completions", json={**body, "stream": True})
         await response.content.readline()
         await doubles.engine.paused.wait()
-        response.close()
         async with asyncio.timeout(5):
+            while doubles.engine.active < body.get("n", 1):  # the others begin once the first has its prompt
+                await asyncio.sleep(0.01)
+            response.close()
             for _ in range(body.get("n", 1)):
                 assert await doubles.engine.endings.get() == "cancelled"
     assert doubles.engine.active == 0

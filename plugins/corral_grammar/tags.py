@@ -29,7 +29,8 @@ _LINE = re.compile(r"^(\w+): %(until|free)\b *(.*)$", re.MULTILINE)
 class Until(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `%until` says: `never` are texts that do not stand before the tag, `least` and `most` count characters.
 
-    With `free` other control tokens may stand there too.
+    With `free` other control tokens may stand there too.  `starts`: characters, as in a regular expression's class, of
+    which none stands first but for blanks.  `trims`: a line break at either end is no part of the text.
     """
 
     tag: str
@@ -37,6 +38,8 @@ class Until(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     least: int = 0
     most: int | None = None
     free: bool = False
+    starts: str = ""
+    trims: bool = False
 
 
 def has_tags(source: str) -> bool:
@@ -79,15 +82,19 @@ class Tags:
         return f"<[{self._ids[text]}]>" if text in self._ids else msgspec.json.encode(text).decode()
 
     def _until(self, name: str, until: Until, between: str) -> str:
-        text = f"(?s:.{{{until.least},{'' if until.most is None else until.most}}})"
+        edge = "\\n?" if until.trims else ""
+        text = f"{edge}(?s:.{{{until.least},{'' if until.most is None else until.most}}}){edge}"
         others = until.never if until.tag in self._ids else [each for each in until.never if each != until.tag]
         never = [f"(?s:.*)({'|'.join(map(pattern, others))})(?s:.*)"] if others else []
+        never += [f"[\\s\\x1c-\\x1f]*[{until.starts}](?s:.*)"] if until.starts else []
+        ending = "" if until.tag in self._ids else pattern(until.tag)
+        never += [f"\\n?(?s:.{{0,{until.least - 1}}})\\n?{ending}"] if until.trims and until.least else []
         if until.tag in self._ids:
             upper = f"{name.upper()}_TEXT"
             last = f"{name}_last: {upper} {self._tag(until.tag)}\n{upper}: /{text}/{_without(never)}"
         else:
             never += [f"(?s:.*){pattern(until.tag)}(?s:.+)"] if until.least else []  # the first one ends the text
-            last = f"{name}_last[lazy]: /{text}{pattern(until.tag)}/{_without(never)}"
+            last = f"{name}_last[lazy]: /{text}{ending}/{_without(never)}"
         return f"{name}: {between}{name}_last\n{last}"
 
 

@@ -2,8 +2,20 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from corral import JSON, JSONObject, Tool
+from corral import JSON, BadRequest, JSONObject, Tool
+from corral_grammar.schema import target_of
 from corral_templates.output.objects import loads
+
+_MAX_DEPTH = 30  # references and unions within each other
+_KINDS: Mapping[type, str] = {
+    type(None): "null",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    dict: "object",
+}
 
 
 def coerce(text: str, schema: JSONObject) -> JSON:
@@ -34,25 +46,54 @@ def json_or_text(text: str, schema: JSONObject) -> JSON:
 
 
 def property_of(tools: Mapping[str, Tool], name: str, key: str) -> JSONObject:
-    """The schema of one parameter; empty when the tool declares none."""
+    """The schema of one parameter, with the definitions it refers to; empty when the tool declares none."""
     tool = tools.get(name)
     properties = tool.parameters.get("properties") if tool else None
     schema = properties.get(key) if isinstance(properties, dict) else None
-    return schema if isinstance(schema, dict) else {}
+    return with_definitions(schema, tool.parameters) if tool and isinstance(schema, dict) else {}
 
 
-def kinds_of(schema: JSONObject) -> Sequence[str]:
-    """The types that a schema names, those of `anyOf` included; none when it names none."""
+def with_definitions(schema: JSONObject, root: JSONObject) -> JSONObject:
+    """A schema inside `root` as a document of its own."""
+    if "$ref" not in str(schema):
+        return schema
+    return {**schema, **{name: root[name] for name in ("$defs", "definitions") if name in root}}
+
+
+def kinds_of(schema: JSONObject, root: JSONObject | None = None) -> Sequence[str]:
+    """The types that a schema names, by its values and by those it is put together from too; none when it names none.
+
+    `root`: the document that it stands in.
+    """
+    return [*dict.fromkeys(_kinds(schema, schema if root is None else root, 0))]
+
+
+def referred(reference: JSON, root: JSONObject) -> JSONObject:
+    """The schema that a reference leads to; empty when it leads nowhere."""
+    try:
+        target = target_of(reference, "$", root) if isinstance(reference, str) else {}
+    except BadRequest:
+        return {}
+    return target if isinstance(target, dict) else {}
+
+
+def _kinds(schema: JSON, root: JSONObject, depth: int) -> list[str]:
+    if not isinstance(schema, dict) or depth > _MAX_DEPTH:
+        return []
     kinds = schema.get("type")
     if isinstance(kinds, str):
         return [kinds]
     if isinstance(kinds, list):
         return [kind for kind in kinds if isinstance(kind, str)]
-    members = schema.get("anyOf")
-    if isinstance(members, list):
-        return [
-            kind for member in members if isinstance(member, dict) for kind in kinds_of({"type": member.get("type")})
-        ]
+    values = [schema["const"]] if "const" in schema else schema.get("enum")
+    if isinstance(values, list):
+        return [_KINDS[type(value)] for value in values]
+    if "$ref" in schema:
+        return _kinds(referred(schema["$ref"], root), root, depth + 1)
+    for key in ("anyOf", "oneOf", "allOf"):
+        members = schema.get(key)
+        if isinstance(members, list):
+            return [kind for member in members for kind in _kinds(member, root, depth + 1)]
     return []
 
 

@@ -10,11 +10,10 @@ from collections.abc import Callable, Sequence
 from corral import CorralError, JSONObject, Tool, Unsupported, Value
 from corral.log import get_logger
 from corral_grammar.tags import LOOSE, PLACE, UNSUPPORTED
-from corral_templates.output.coercion import kinds_of
+from corral_templates.output.coercion import kinds_of, with_definitions
 
-_DESCRIBES = ("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly")
-_TEXT_KEYS = {"type", "enum", "const", "minLength", "maxLength", *_DESCRIBES}
-OBJECT_KEYS = {"type", "properties", "required", "additionalProperties", "$defs", "definitions", "$schema", *_DESCRIBES}
+DESCRIBES = ("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly")
+OBJECT_KEYS = {"type", "properties", "required", "additionalProperties", "$defs", "definitions", "$schema", *DESCRIBES}
 _ANY_KEY = "/[A-Za-z_][A-Za-z0-9_.-]*/"
 
 Inside = Callable[["Grammar", Sequence[Tool]], str]
@@ -123,9 +122,8 @@ class Grammar:
 
     def whole(self, schema: JSONObject, tool: Tool, key: str) -> JSONObject:
         """The schema of one argument with the definitions that it may refer to."""
-        kept = ("$defs", "definitions") if "$ref" in str(schema) else ()
         place = {"of": self.called(tool), "path": f"$.properties.{key}"}
-        return {PLACE: place, **schema, **{name: tool.parameters[name] for name in kept if name in tool.parameters}}
+        return {PLACE: place, **with_definitions(schema, tool.parameters)}
 
     def until(
         self,
@@ -135,9 +133,17 @@ class Grammar:
         most: int | None = None,
         *,
         free: bool = False,
+        starts: str = "",
+        trims: bool = False,
     ) -> str:
-        """Text up to and with a tag; without those of `never`, and with other control tokens only if `free`."""
+        """Text up to and with a tag; without those of `never`, and with other control tokens only if `free`.
+
+        `starts`: characters, as in a regular expression, of which none stands first in it but for blanks;
+        `trims`: a line break at either end is no part of it.
+        """
         wanted = {"tag": closing, "never": list(never), "least": least, "most": most, "free": free}
+        wanted |= {"starts": starts} if starts else {}
+        wanted |= {"trims": True} if trims else {}
         return self.rule("text", f"%until {json.dumps(wanted)}")
 
     def parameters(self, tool: Tool, write: Callable[[str, JSONObject | None], str]) -> str:
@@ -168,27 +174,6 @@ class Grammar:
                 raise Unsupported(err.message.replace("$", f"$.properties.{key}", 1)) from err
             parts.append(part if key in required else f"{part}?")
         return " ".join(parts)
-
-    def bare(self, schema: JSONObject | None, closing: str, tool: Tool, never: Sequence[str], *, typed: bool) -> str:
-        """A value that is bare text where it is a string, up to and with `closing`; JSON else.
-
-        `typed`: a value is a string only where the schema says so; else it is one unless the schema says something.
-        """
-        if schema is None:
-            return self.until(closing, never)
-        kinds = kinds_of(schema)
-        if (kinds != ["string"]) if typed else bool(kinds and "string" not in kinds):
-            return f"NL? {self.json(schema, tool)} NL? {tag(closing)}"
-        if not kinds and "$ref" in schema:
-            raise Unsupported(f"{UNSUPPORTED}$.$ref cannot be enforced in this model's notation")
-        texts = schema.get("enum", [schema["const"]] if "const" in schema else None)
-        if texts is not None:
-            words = [each if isinstance(each, str) else json.dumps(each) for each in texts]
-            edge = "" if typed else "NL?"  # there a reader takes a line break for a part of the text
-            return f"{edge} ({' | '.join(map(quote, words))}) {edge} {tag(closing)}"
-        if kinds == ["string"]:
-            require(schema, _TEXT_KEYS, "$")
-        return self.until(closing, never, schema.get("minLength", 0), schema.get("maxLength"))
 
 
 def of_object(schema: JSONObject) -> JSONObject:

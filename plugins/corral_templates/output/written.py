@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from corral import JSONObject, Tool, Unsupported, Value
 from corral_grammar.tags import pattern
+from corral_templates.output.bare_text import bare
 from corral_templates.output.coercion import kinds_of
 from corral_templates.output.writing import (
     OBJECT_KEYS,
@@ -145,13 +146,14 @@ class Tagged(Value, frozen=True):
         never = [text for text in (starts, self.value_opens, begins, self.call_ends, self.section_ends) if text]
 
         def write(key: str, schema: JSONObject | None) -> str:
-            before, after = self.parameter.split("{key}")
+            before, after = map(quote, self.parameter.split("{key}"))
             if self.tells_type:
-                is_text = schema is None or "string" in (kinds_of(schema) or ["string"])
-                after = f'" string="{"true" if is_text else "false"}">'
+                kinds = kinds_of(schema or {}) or ["string"]
+                told = [word for word, fits in (("true", "string" in kinds), ("false", kinds != ["string"])) if fits]
+                after = either([quote(f'" string="{word}">') for word in told])
             opens = f"NL? {quote(self.value_opens)}" if self.value_opens else ""
-            value = grammar.bare(schema, self.value_ends, tool, never, typed=self.typed)
-            return " ".join(filter(None, (quote(before), key, quote(after), opens, f"({value})", "NL?")))
+            value = bare(grammar, schema, self.value_ends, tool, never, typed=self.typed)
+            return " ".join(filter(None, (before, key, after, opens, f"({value})", "NL?")))
 
         head = quote(self.call.replace("{name}", tool.name))
         return f"{grammar.edge} {head} {grammar.edge} {grammar.parameters(tool, write)} NL? {tag(self.call_ends)}"

@@ -1,13 +1,14 @@
 """Whatever a grammar of calls allows, the same family's parser reads as calls that fit their schemas."""
 
 import json
+import re
 from collections.abc import Callable
 
 import jsonschema
 import pytest
 from byte_texts import Bytes, accepts, write_at_random
 
-from corral import Conversation, Piece, Tool, Unsupported
+from corral import BadRequest, Conversation, Piece, Tool, Unsupported
 from corral_grammar.state import GrammarState
 from corral_templates.output.choice import Style, parser_for
 from corral_templates.output.families import BUILT_IN
@@ -30,6 +31,31 @@ SCHEMA = {
 }
 BARE = {**SCHEMA, "properties": {key: value for key, value in SCHEMA["properties"].items() if key != "place"}}  # type: ignore[attr-defined]
 BARE["required"] = ["city", "days"]
+UNIONS: dict[str, dict[str, object]] = {
+    "pay": {"oneOf": [{"$ref": "#/$defs/cash"}, {"$ref": "#/$defs/card"}], "discriminator": {"propertyName": "kind"}},
+    "who": {"anyOf": [{"$ref": "#/$defs/person"}, {"type": "string", "maxLength": 4}, {"type": "null"}]},
+    "many": {
+        "anyOf": [{"type": "string", "maxLength": 5}, {"type": "array", "items": {"type": "string", "maxLength": 2}}]
+    },
+    "age": {
+        "oneOf": [{"type": "integer", "minimum": 10, "maximum": 99}, {"type": "string", "minLength": 2, "maxLength": 5}]
+    },
+    "unit": {"enum": ["a", "5", 5, None, True]},
+    "size": {"type": ["integer", "string"], "minLength": 1, "maxLength": 4},
+    "name": {"$ref": "#/$defs/name"},
+}
+DEFS = {
+    **{
+        kind: {
+            "type": "object",
+            "properties": {"kind": {"const": kind}, "sum": {"type": "integer", "minimum": 0, "maximum": 9}},
+            "required": ["kind"],
+        }
+        for kind in ("cash", "card")
+    },
+    "person": {"type": "object", "properties": {"child": {"$ref": "#/$defs/person"}}},
+    "name": {"anyOf": [{"const": "Ada"}, {"const": "Bob"}]},
+}
 TOOLS = (Tool(name="get_weather", parameters=SCHEMA), Tool(name="get_time", parameters={"type": "object"}))
 FAMILIES = {
     "cohere": (
@@ -222,3 +248,76 @@ def test_names_that_are_none_in_python() -> None:
     assert constrain(style_of("olmo3"), odd, None, "auto") is None
     with pytest.raises(Unsupported, match="'get-weather' cannot be enforced"):
         constrain(style_of("olmo3"), odd, None, "required")
+
+
+TAGGED = {"seed-oss", "qwen3-coder", "minimax", "deepseek3.2", "glimmer", "glm-4.7"}
+VALUES = {  # of each union: what fits, in the bare text of a call, and what does not
+    "pay": (['{"kind": "cash", "sum": 1}', '{"kind": "card"}'], ['{"kind": "shell"}', "cash", "7"]),
+    "who": (['{"child": {}}', "Ada", "null"], ["Ada Lovelace", '{"child": 7}']),
+    "many": (["x [1]", '["a", "b"]', "7"], ["[7]", '["abc"]']),
+    "age": (["25", "old"], ["7", "100", "x"]),
+    "unit": (["a", "5", "null", "true"], ["b", "6", "false"]),
+    "size": (["15", "XL"], []),
+    "name": (["Ada", "Bob"], ["Eve"]),
+}
+
+
+def with_union(key: str) -> Tool:
+    schema = {"type": "object", "properties": {key: UNIONS[key]}, "required": [key], "$defs": DEFS}
+    return Tool(name="f", parameters=schema, wire={"function": {"strict": True}})
+
+
+@pytest.mark.parametrize("name", sorted(TAGGED - {"glm-4.7"}))
+@pytest.mark.parametrize("key", UNIONS)
+def test_an_argument_of_several_types_fits_one_of_them(build: Build, texts: Bytes, name: str, key: str) -> None:
+    style, tool = style_of(name), with_union(key)
+    for choice in ("required", "auto"):
+        made = constrain(style, Conversation(tools=(tool,), think=False), None, choice)
+        assert made is not None
+        assert made.kind == "lark"
+        for fits in (True, False):
+            for value in VALUES[key][not fits]:
+                text = CALLS[name].replace("get_weather", "f").replace("city", key).replace("Graz", value)
+                text = text.replace('string="true"', 'string="false"') if fits and key == "pay" else text
+                start, end = re.search(r"\n<[^\n]*days.*?2\s*</[^\n]*", text, re.S).span()  # type: ignore[union-attr]
+                text = text[:start] + text[end:]
+                assert accepts(build("lark", made.source), texts, text) is fits, (text, made.source)
+                if fits:
+                    ((_, arguments),) = read(style, (tool,), text)[1]
+                    jsonschema.validate(arguments, tool.parameters)
+
+
+@pytest.mark.parametrize("name", sorted(TAGGED))
+@pytest.mark.parametrize("key", UNIONS)
+def test_what_is_allowed_of_several_types_is_read_as_one_of_them(
+    build: Build, texts: Bytes, name: str, key: str
+) -> None:
+    style, tool = style_of(name), with_union(key)
+    made = constrain(style, Conversation(tools=(tool,), think=False), None, "f")
+    assert made is not None
+    finished = 0
+    for seed in range(8):
+        text = write_at_random(build("lark", made.source), texts, seed, most=1500)
+        if text is not None:
+            finished += 1
+            ((_, arguments),) = read(style, (tool,), text)[1]
+            jsonschema.validate(arguments, tool.parameters)
+    assert finished
+
+
+@pytest.mark.parametrize(
+    ("described", "path"),
+    [
+        ({"anyOf": [{"type": "string", "pattern": "a"}, {"type": "null"}]}, "$.properties.v.anyOf[0].pattern"),
+        ({"oneOf": [{"type": "string", "minLength": 1}, {"type": "string"}]}, "$.properties.v.oneOf"),
+        ({"anyOf": [{"type": "string"}, {}]}, "$.properties.v.anyOf[1]"),
+        ({"anyOf": [{"type": "string"}, {"type": "array", "contains": {}}]}, "$.properties.v.anyOf[1].contains"),
+        ({"anyOf": [{"type": "string"}, {"const": True}]}, "$.properties.v.anyOf[1]"),
+        ({"pattern": "a"}, "$.properties.v.pattern"),
+    ],
+)
+def test_unions_that_cannot_be_enforced_are_refused_by_their_path(build: Build, described: object, path: str) -> None:
+    parameters = {"type": "object", "properties": {"v": described}, "required": ["v"]}
+    strict = Tool(name="f", parameters=parameters, wire={"function": {"strict": True}})
+    with pytest.raises(BadRequest, match=re.escape(f"tools[0] (f): {path} cannot be enforced")):
+        build(*unpacked(constrain(style_of("qwen3-coder"), Conversation(tools=(strict,)), None, "auto")))

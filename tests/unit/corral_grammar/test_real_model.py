@@ -68,7 +68,9 @@ class Writer:
     def write(self, *constraints: Constraint | None, options: Options = GREEDY, **fields: Any) -> list[Answers]:
         tokenizer = next(kind for kind in TOKENIZERS if kind.name == "gpt2").build(self.model.vocabulary.vocab)
         job = replace(self.job, token_ids=tuple(tokenizer.encode(QUESTION)), options=options, max_tokens=400)
-        scheduler = Scheduler(self.model.executor, self.model.pool, SchedulerSettings(n_parallel=STREAMS))
+        scheduler = Scheduler(
+            self.model.executor, self.model.pool, SchedulerSettings(n_parallel=STREAMS), self.model.embedder
+        )
         answers = [Answers() for _ in constraints]
         for constraint, answer in zip(constraints, answers, strict=True):
             scheduler.submit(self.model.sequence(replace(job, constraint=constraint, **fields), answer))

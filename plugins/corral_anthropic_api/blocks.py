@@ -10,6 +10,8 @@ from corral_anthropic_api.bodies import BLOCK, BlockBody, SourceBody
 
 MAX_ITEMS = 10_000  # messages of a request, blocks of a message, tools
 
+DOCUMENTS = ("document", "search_result")
+
 Blocks = tuple[BlockBody, ...]
 
 
@@ -45,11 +47,17 @@ def image(block: BlockBody, complaint: str = "invalid image source") -> bytes:
         raise BadRequest(f"invalid base64 image data: {err}") from err
 
 
+def words(block: BlockBody) -> str:
+    """What a block says to the model in words: nothing, unless it is a text or a document."""
+    return block.text if block.type == "text" else document(block) if block.type in DOCUMENTS else ""
+
+
 def result(block: BlockBody) -> tuple[str, tuple[bytes, ...]]:
     """What a tool gave back: its text and its images.  A failure says so in the text."""
     inner = decode(block.content, "tool_result.content") if block.content is not None else ()
-    text = "".join(part.text for part in inner if part.type == "text")
+    text = "".join(words(part) for part in inner)
     pictures = tuple(image(part, "invalid tool_result image source") for part in inner if part.type == "image")
+    note_ignored([part.type for part in inner if part.type not in ("text", "image", *DOCUMENTS)])
     return f"Error: {text}" if block.is_error else text, pictures
 
 
@@ -81,7 +89,9 @@ def document(block: BlockBody) -> str:
 
 
 def _texts(content: JSON, where: str) -> str:
-    return "\n".join(part.text for part in decode(content, where) if part.type == "text")
+    inner = decode(content, where)
+    note_ignored([part.type for part in inner if part.type != "text"])
+    return "\n".join(part.text for part in inner if part.type == "text")
 
 
 def note_ignored(types: Sequence[str]) -> None:

@@ -78,7 +78,7 @@ class OutputBody(Body, frozen=True):
 
 
 class MessagesBody(Body, frozen=True):
-    """POST /v1/messages and /v1/messages/count_tokens."""
+    """POST /v1/messages and /v1/messages/count_tokens.  The last fields are there to be refused: see `refusals`."""
 
     model: str = ""
     max_tokens: int = 0
@@ -95,6 +95,12 @@ class MessagesBody(Body, frozen=True):
     output_config: OutputBody = OutputBody()
     output_format: JSONObject | None = None
     cache_control: JSON = None
+    thread: JSON = None
+    compaction: JSON = None
+    container: JSON = None
+    context_management: JSON = None
+    fallbacks: JSON = None
+    mcp_servers: JSON = None
 
 
 MESSAGES = Decoder(MessagesBody)

@@ -13,8 +13,7 @@ Turn = tuple[str, Blocks]
 """Role and blocks."""
 
 _CALLS = ("tool_use", "server_tool_use")
-_DOCUMENTS = ("document", "search_result")
-_KNOWN = ("text", "image", "thinking", "tool_result", "web_search_tool_result", *_CALLS, *_DOCUMENTS)
+_KNOWN = ("text", "image", "thinking", "tool_result", "web_search_tool_result", *_CALLS, *blocks.DOCUMENTS)
 
 
 def conversation(turns: Sequence[Turn]) -> tuple[Message, ...]:
@@ -39,15 +38,11 @@ def _spoken(role: str, content: Blocks) -> Message:
     calls = [_call(block) for block in content if block.type in _CALLS]
     return Message(
         role=role,
-        content="".join(_text(block) for block in content),
+        content="".join(blocks.words(block) for block in content),
         thinking=next((block.thinking for block in reversed(content) if block.type == "thinking"), ""),
         images=tuple(blocks.image(block) for block in content if block.type == "image"),
         tool_calls=tuple(replace(call, index=index) for index, call in enumerate(calls)),
     )
-
-
-def _text(block: BlockBody) -> str:
-    return block.text if block.type == "text" else blocks.document(block) if block.type in _DOCUMENTS else ""
 
 
 def _call(block: BlockBody) -> ToolCall:

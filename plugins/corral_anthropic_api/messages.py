@@ -9,9 +9,10 @@ from msgspec.structs import replace
 from corral import BadRequest, ChatRequest
 from corral.kernel import Kernel
 from corral.server import KERNEL, stream
-from corral_anthropic_api import blocks, fields
+from corral_anthropic_api import blocks, fields, refusals
 from corral_anthropic_api.answers import Answer
 from corral_anthropic_api.bodies import MessagesBody
+from corral_anthropic_api.context import edited
 from corral_anthropic_api.conversation import Turn, conversation
 from corral_anthropic_api.estimate import estimated_tokens
 from corral_anthropic_api.events import late_error
@@ -33,25 +34,28 @@ async def create(request: web.Request, body: MessagesBody, ping_s: float) -> web
 
 
 async def count_tokens(request: web.Request, body: MessagesBody) -> web.Response:
-    """The tokens of the rendered prompt, also when it is longer than the context."""
+    """The tokens of the rendered prompt, also when it is longer than the context; a `compaction` would not count."""
+    body = replace(body, compaction=None)
     typed = await _typed(request.app[KERNEL], body, _turns(body), least_tokens=0)
     rendered = await request.app[KERNEL].pipeline.render_only(typed)
     return reply(CountWire(input_tokens=len(rendered.token_ids)))
 
 
 def _turns(body: MessagesBody) -> list[Turn]:
-    """Role and blocks of each message."""
+    """Role and blocks of each message, without the thinking that the client wants cleared."""
     if len(body.messages) > blocks.MAX_ITEMS:
         raise BadRequest(f"{len(body.messages)} messages; at most {blocks.MAX_ITEMS} are served")
-    return [
+    turns = [
         (message.role, blocks.decode(message.content, f"messages[{index}].content"))
         for index, message in enumerate(body.messages)
     ]
+    return edited(turns, body.context_management)
 
 
 async def _typed(kernel: Kernel, body: MessagesBody, turns: Sequence[Turn], *, least_tokens: int) -> ChatRequest:
     """The request.  The order of checks is the wire's.  Raises BadRequest, ModelNotFound, Forbidden."""
     name = required(body.model)
+    refusals.refuse(body)
     if body.max_tokens < least_tokens:
         raise BadRequest("max_tokens is required and must be positive")
     if not turns:

@@ -43,12 +43,22 @@ class Plugin:
     def corral_middlewares(self) -> Iterable[Middleware]:
         """Innermost: the paths of models belong to another dialect, whose clients do not send this one's header."""
         yield Middleware(name="anthropic_models", wrap=self.models)
+        yield Middleware(name="anthropic_nowhere", wrap=self.nowhere)
 
     async def models(self, request: "web.Request", handler: Handler) -> "web.StreamResponse":
         """See `models.answered`."""
         from corral_anthropic_api.models import answered
 
         return await answered(request, handler, AnthropicRoutes(self.config))
+
+    async def nowhere(self, request: "web.Request", handler: Handler) -> "web.StreamResponse":
+        """What is not served below /v1/messages, or to one of Anthropic's clients, is told in its shape."""
+        from corral_anthropic_api.models import VERSION
+        from corral_http.nowhere import told
+
+        ours = request.path.startswith("/v1/messages")
+        ours |= request.path.startswith("/v1/") and VERSION in request.headers
+        return await (told(request, handler, error_body) if ours else handler(request))
 
 
 class AnthropicRoutes:
@@ -71,8 +81,11 @@ class AnthropicRoutes:
 
 
 def error_wire(error: CorralError, status: int) -> dict[str, object]:
-    """{"type": "error", "error": {type by status, message}}."""
-    return {"type": "error", "error": {"type": _KINDS.get(status, "api_error"), "message": error.message}}
+    """{"type": "error", "error": {type by status, message, details where the error has some}}."""
+    from corral_anthropic_api.refusals import RefusedDetails
+
+    details = {"details": error.details} if isinstance(error, RefusedDetails) else {}
+    return {"type": "error", "error": {"type": _KINDS.get(status, "api_error"), "message": error.message, **details}}
 
 
 def error_body(error: CorralError, status: int) -> bytes:

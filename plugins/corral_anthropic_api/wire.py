@@ -70,10 +70,11 @@ class CountWire(Wire, frozen=True):
 
 
 class ErrorDetail(Wire, frozen=True):
-    """The kind of error, by status, and what was wrong."""
+    """The kind of error, by status, what was wrong, and what programs may read of it."""
 
     type: str
     message: str
+    details: JSONObject | UnsetType = UNSET
 
 
 class ErrorWire(Wire, frozen=True, tag="error"):

@@ -168,6 +168,38 @@ async def test_row_15_results(messages, prompt, content, expected):
     assert await rendered(messages, prompt, user(result(content))) == [f"[tool] <c1> {expected}"]
 
 
+PLAIN = {"type": "document", "title": "T", "source": {"type": "text", "media_type": "text/plain", "data": "words"}}
+PARTS = {"type": "document", "source": {"type": "content", "content": [text("a"), text("b")]}}
+HIT = {"type": "search_result", "source": "https://example.org", "title": "S", "content": [text("found")]}
+AS_TEXT = [
+    '<document title="T">',
+    "words",
+    "</document>",
+    "<document>",
+    "a",
+    "b",
+    "</document>",
+    '<search_result title="S" source="https://example.org">',
+    "found",
+    "</search_result>",
+    "so?",
+]
+
+
+async def test_row_15_documents_and_search_results_of_a_tool_are_text(messages, prompt):
+    lines = await rendered(messages, prompt, user(result([PLAIN, PARTS, HIT, text("so?")])))
+    assert lines == [f"[tool] <c1> {AS_TEXT[0]}", *AS_TEXT[1:]]
+    without = await messages.count(messages=[user(result([text("so?")]))])
+    assert await messages.count(messages=[user(result([PLAIN, text("so?")]))]) > without
+
+
+async def test_row_15_a_pdf_of_a_tool_is_refused(messages):
+    pdf = {"type": "document", "source": {"type": "base64", "media_type": "application/pdf", "data": "AAAA"}}
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        status, kind, said = await messages.error({"messages": [user(result([pdf]))]}, path)
+        assert (status, kind, "application/pdf" in said) == (400, INVALID, True)
+
+
 async def test_row_15_a_result_with_an_image(messages, prompt):
     await messages.add("v", weights={"capabilities": ["completion", "vision"]})
     assert await rendered(messages, prompt, user(result([text("see"), IMAGE])), model="v") == ["[tool] <c1> [img] see"]
@@ -200,23 +232,8 @@ async def test_row_16_what_nobody_can_read_is_left_out(messages, prompt):
 
 
 async def test_documents_and_search_results_are_text(messages, prompt):
-    plain = {"type": "document", "title": "T", "source": {"type": "text", "media_type": "text/plain", "data": "words"}}
-    parts = {"type": "document", "source": {"type": "content", "content": [text("a"), text("b")]}}
-    hit = {"type": "search_result", "source": "https://example.org", "title": "S", "content": [text("found")]}
-    lines = await rendered(messages, prompt, user(plain, parts, hit, text("so?")))
-    assert lines == [
-        '[user] <document title="T">',
-        "words",
-        "</document>",
-        "<document>",
-        "a",
-        "b",
-        "</document>",
-        '<search_result title="S" source="https://example.org">',
-        "found",
-        "</search_result>",
-        "so?",
-    ]
+    lines = await rendered(messages, prompt, user(PLAIN, PARTS, HIT, text("so?")))
+    assert lines == [f"[user] {AS_TEXT[0]}", *AS_TEXT[1:]]
 
 
 @pytest.mark.parametrize(
@@ -350,3 +367,44 @@ async def test_more_than_can_be_served(messages):
     assert (await messages.error({"messages": [user(block)] * 10_001}))[0] == 400
     assert (await messages.error({"messages": [user(*[block] * 10_001)]}))[0] == 400
     assert (await messages.error({"model": "t", "tools": [{"name": "x"}] * 10_001}))[0] == 400
+
+
+def thought(said, *blocks):
+    return {"role": "assistant", "content": [{"type": "thinking", "thinking": said}, *blocks]}
+
+
+CLEAR = "clear_thinking_20251015"
+TURNS = [user(text("a")), thought("1", CALL), user(result("4 C")), thought("2", text("b")), user(text("c"))]
+LONGER = [*TURNS, thought("3", text("d")), user(text("e"))]
+
+
+@pytest.mark.parametrize(
+    ("keep", "left"),
+    [
+        ("all", ["(1)", "(2)", "(3)"]),
+        ({"type": "all"}, ["(1)", "(2)", "(3)"]),
+        (None, ["(3)"]),
+        ({"type": "thinking_turns", "value": 1}, ["(3)"]),
+        ({"type": "thinking_turns", "value": 2}, ["(1)", "(2)", "(3)"]),
+    ],
+)
+async def test_thinking_of_earlier_turns_is_cleared(messages, prompt, keep, left):
+    edit = {"type": CLEAR} | ({} if keep is None else {"keep": keep})
+    lines = await rendered(messages, prompt, *LONGER, context_management={"edits": [edit]})
+    assert [f"({n})" for n in "123" if any(f"({n})" in line for line in lines)] == left
+
+
+@pytest.mark.parametrize(
+    ("management", "named"),
+    [
+        ({"edits": [{"type": CLEAR, "keep": "all"}, {"type": "clear_tool_uses_20250919"}]}, "edits[1].type is not"),
+        ({"edits": [{"type": CLEAR, "keep": {"type": "thinking_turns", "value": 0}}]}, "edits[0].keep must be"),
+        ({"edits": [{"type": CLEAR, "keep": True}]}, "edits[0].keep must be"),
+        ({"edits": ["x"]}, "edits[0] is no object"),
+        ({"edits": {"type": CLEAR}}, "context_management must be"),
+        ("x", "context_management must be"),
+    ],
+)
+async def test_context_management_that_is_not_known_is_refused(messages, management, named):
+    status, kind, said = await messages.error({"context_management": management})
+    assert (status, kind, named in said) == (400, INVALID, True), said

@@ -28,8 +28,47 @@ async def test_row_1_no_header_matters(messages, headers):
 
 
 async def test_row_1_unknown_fields_are_ignored(messages):
-    more = {"metadata": {"user_id": "u"}, "service_tier": "auto", "container": "c", "mcp_servers": [], "new": {"x": 1}}
-    assert (await messages.ok(**more, context_management={}))["stop_reason"] == "end_turn"
+    more = {"metadata": {"user_id": "u"}, "service_tier": "auto", "speed": "fast", "new": {"x": 1}}
+    assert (await messages.ok(**more))["stop_reason"] == "end_turn"
+    nothing = {"container": {}, "mcp_servers": [], "fallbacks": "default", "thread": None, "context_management": {}}
+    assert (await messages.ok(**nothing, compaction=None))["stop_reason"] == "end_turn"
+
+
+@pytest.mark.parametrize("thread", [{"type": "create"}, {"type": "continue", "previous_message_id": "msg_1"}])
+@pytest.mark.parametrize("turns", [[{"role": "user", "content": "Hi"}], []])
+async def test_threads_are_refused_so_that_sdks_send_the_whole_conversation(messages, thread, turns):
+    response = await messages.post({"thread": thread, "messages": turns})
+    body = await response.json()
+    assert (response.status, body["error"]) == (
+        400,
+        {
+            "type": INVALID,
+            "message": "thread is not supported: conversations are not kept here; send all messages, without thread",
+            "details": {"error_code": "thread_unsupported_request", "unsupported": ["thread"]},
+        },
+    )
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("compaction", {"type": "summarize"}),
+        ("container", "c1"),
+        ("container", {"skills": [{"type": "anthropic", "skill_id": "xlsx"}]}),
+        ("fallbacks", [{"model": "other"}]),
+        ("mcp_servers", [{"type": "url", "name": "n", "url": "https://example.org"}]),
+    ],
+)
+async def test_what_would_change_the_answer_is_refused_by_name(messages, field, value):
+    status, kind, said = await messages.error({field: value})
+    assert (status, kind) == (400, INVALID)
+    assert said.startswith(f"{field} is not supported: ")
+
+
+async def test_count_tokens_takes_a_compaction_as_in_the_original(messages):
+    assert await messages.count(compaction={"type": "summarize"}) == await messages.count()
+    status, _, said = await messages.error({"mcp_servers": [{"name": "n"}]}, "/v1/messages/count_tokens")
+    assert (status, said.startswith("mcp_servers is not supported")) == (400, True)
 
 
 async def test_row_2_the_body_of_an_error(messages):
@@ -182,3 +221,19 @@ async def test_batches_are_refused_by_name(messages, method, path):
 async def test_errors_of_the_kernel_have_their_type(messages, doubles, error, kind):
     doubles.engine.open_error = error
     assert (await messages.error({}))[1] == kind
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers", "status", "kind"),
+    [
+        ("GET", "/v1/messages", {}, 405, "api_error"),
+        ("POST", "/v1/messages/x", {}, 404, "not_found_error"),
+        ("GET", "/v1/organizations", {"anthropic-version": "2023-06-01"}, 404, "not_found_error"),
+    ],
+)
+async def test_what_is_not_served_is_told_in_the_dialects_shape(messages, method, path, headers, status, kind):
+    response = await messages.client.request(method, path, headers=headers)
+    assert (response.status, response.content_type) == (status, "application/json")
+    found = await response.json()
+    assert (found["type"], found["error"]["type"]) == ("error", kind)
+    assert path in found["error"]["message"]

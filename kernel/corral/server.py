@@ -171,7 +171,9 @@ async def serving(kernel: "Kernel", host: str, port: int) -> AsyncIterator[list[
 
     app = build_app(kernel)
     app.on_shutdown.append(end_streams)  # runs once the listener is closed, before the grace begins
-    runner = web.AppRunner(app, handler_cancellation=True, access_log=None, shutdown_timeout=2, keepalive_timeout=75)
+    runner = web.AppRunner(
+        app, handler_cancellation=True, access_log=None, shutdown_timeout=2, keepalive_timeout=75, auto_decompress=False
+    )  # bodies come as they were sent: `corral_http` unpacks them
     async with AsyncExitStack() as stack:
         await runner.setup()
         stack.push_async_callback(runner.cleanup)

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from corral.errors import BadRequest
 from corral.types import JSON
+from corral_http.unpacking import coding_of, unpacked
 
 T = TypeVar("T", bound=msgspec.Struct)
 _MISSING = "missing request body"
@@ -21,9 +22,14 @@ _TOO_DEEP = f"exceeded max depth: the JSON is nested more than {MAX_DEPTH} deep"
 
 
 async def chunks(request: web.Request) -> AsyncIterator[bytes]:
-    """The body as it comes.  Raises BadRequest when it is not what its headers say (a broken gzip, a cut chunk)."""
+    """The body as it comes, unpacked.  Raises BadRequest when it is not what its headers say (bad gzip, a cut chunk).
+
+    The server leaves unpacking to this: what it cannot unpack itself it would refuse before there is a dialect.
+    """
+    coding = coding_of(request.headers.get("Content-Encoding", ""))
+    packed = request.content.iter_any()
     try:
-        async for chunk in request.content.iter_any():
+        async for chunk in unpacked(packed, coding) if coding else packed:
             yield chunk
     except web.RequestPayloadError as err:
         raise BadRequest(f"the request body cannot be read: {err}") from err

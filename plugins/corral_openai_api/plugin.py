@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from corral import CorralError, Routes, Settings, hookimpl
+from corral import CorralError, Handler, Middleware, Routes, Settings, hookimpl
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -36,6 +36,18 @@ class Plugin:
     def corral_routes(self) -> Iterable[Routes]:
         """The routes below /v1 that OpenAI's clients call."""
         yield OpenAIRoutes(self.config)
+
+    @hookimpl(tryfirst=True)
+    def corral_middlewares(self) -> Iterable[Middleware]:
+        """Outermost: another dialect may have told already what it does not serve."""
+        yield Middleware(name="openai_nowhere", wrap=self.nowhere)
+
+    async def nowhere(self, request: "web.Request", handler: Handler) -> "web.StreamResponse":
+        """What is not served below /v1 is told in this dialect's shape."""
+        from corral_http.nowhere import told
+        from corral_openai_api.errors import error_body
+
+        return await (told(request, handler, error_body) if request.path.startswith("/v1/") else handler(request))
 
 
 class OpenAIRoutes:

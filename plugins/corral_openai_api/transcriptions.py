@@ -6,6 +6,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from corral import BadRequest, Unsupported
 from corral.server import KERNEL
 from corral_http.names import installed
+from corral_http.unpacking import coding_of
 
 MOST_BYTES = 25 << 20
 
@@ -28,6 +29,8 @@ async def _form(request: web.Request) -> dict[str, bytes]:
     """The fields by name, at most MOST_BYTES in all.  Raises BadRequest."""
     if request.content_type != "multipart/form-data":
         raise BadRequest("failed to parse multipart form: the request's Content-Type is not multipart/form-data")
+    if coding_of(request.headers.get("Content-Encoding", "")):
+        raise BadRequest("failed to parse multipart form: a form is read as it is, not packed (Content-Encoding)")
     fields: dict[str, bytes] = {}
     room = MOST_BYTES
     try:

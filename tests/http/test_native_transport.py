@@ -128,6 +128,14 @@ async def test_row_06_a_broken_content_coding(api, coding):
     assert response.status == 400
 
 
+@pytest.mark.parametrize("coding", ["br", "compress", "gzip, br"])
+async def test_a_content_coding_that_is_not_known(api, coding):
+    response = await api.client.post("/api/generate", data=b"x", headers={"Content-Encoding": coding})
+    assert response.status == 400
+    text = f"Content-Encoding {coding!r} is not supported: send the body as it is, or in gzip, deflate, zstd"
+    assert await response.json() == {"error": text}
+
+
 async def test_row_07_unknown_fields_and_options(api):
     body = {"model": "m", "prompt": "x", "nonsense": {"a": 1}, "options": {"no_such": 1, "num_gpu": 3, "numa": True}}
     assert (await api.ok("generate", body))["response"] == "Hello!"

@@ -169,7 +169,7 @@ async def test_row_47_a_client_that_leaves(openai, doubles):
         await response.content.readline()
         await doubles.engine.paused.wait()
         async with asyncio.timeout(5):
-            while doubles.engine.active < body.get("n", 1):  # the others begin once the first has its prompt
+            while doubles.engine.active < body.get("n", 1):  # noqa: ASYNC110  # all pause, and the first alone is told
                 await asyncio.sleep(0.01)
             response.close()
             for _ in range(body.get("n", 1)):
@@ -199,6 +199,29 @@ async def test_row_47_a_full_queue(make_kernel, plugins, tables, settings):
         assert await refused.json() == {"error": {"message": text, "type": "api_error", "param": None, "code": None}}
         engine.may_load.set()
         assert (await waiting).status == 200
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("POST", "/v1/moderations", 404), ("GET", "/v1/chat/completions", 405), ("DELETE", "/v1/models/m", 405)],
+)
+async def test_what_is_not_served_is_told_in_the_dialects_shape(openai, method, path, status):
+    response = await openai.client.request(method, path, json={})
+    assert (response.status, response.content_type) == (status, "application/json")
+    error = (await response.json())["error"]
+    assert list(error) == ["message", "type", "param", "code"]
+    assert path in error["message"]
+    if status == 405:
+        assert response.headers["Allow"] in ("POST", "GET,HEAD", "GET")
+    response = await openai.client.request(method, path.replace("/v1/", "/api/"), json={})
+    assert response.content_type == "text/plain"
+
+
+async def test_row_46_a_coding_that_is_not_known(openai):
+    response = await openai.client.post("/v1/chat/completions", data=b"x", headers={"Content-Encoding": "br"})
+    error = (await response.json())["error"]
+    assert (response.status, error["type"]) == (400, "invalid_request_error")
+    assert error["message"].startswith("Content-Encoding 'br' is not supported")
 
 
 @pytest.mark.parametrize("coding", ["zstd", "gzip"])

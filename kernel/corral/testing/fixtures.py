@@ -103,5 +103,7 @@ def doubles(kernel: Kernel) -> doubles_module.Plugin:
 @pytest_asyncio.fixture
 async def client(kernel: Kernel) -> AsyncIterator[TestClient[web.Request, web.Application]]:
     """An HTTP client of `kernel`, served as in production: a client that leaves cancels its request."""
-    async with TestClient(TestServer(build_app(kernel)), raise_for_status=False) as client:
+    server = TestServer(build_app(kernel))
+    await server.start_server(auto_decompress=False)
+    async with TestClient(server, raise_for_status=False) as client:
         yield client

@@ -17,7 +17,7 @@ from corral import (
     Usage,
     Value,
 )
-from corral_generation.options import options_in_force
+from corral_generation.options import options_in_force, within_room
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
@@ -55,10 +55,11 @@ async def rerank(kernel: "Kernel", asked: Query) -> Ranking:
 
 async def _by_head(kernel: "Kernel", asked: Query, model: StoredModel, what: Description) -> Ranking:
     began = time.perf_counter_ns()
-    limit = options_in_force(kernel, what, asked.overrides).num_ctx
+    num_ctx = options_in_force(kernel, what, asked.overrides).num_ctx
     doubled = what.info.metadata.get("tokenizer.ggml.model") != "bert"
     async with kernel.pool.lease(model) as resident:
         load_ns = time.perf_counter_ns() - began
+        limit = resident.num_ctx = within_room(num_ctx, resident.required_runner)
         pairs, before = await asyncio.to_thread(_pairs, resident.tokenizer, asked, limit, doubled=doubled)
         adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
         vectors = await resident.required_runner.embed(EmbedJob(inputs=pairs, adapters=adapters))

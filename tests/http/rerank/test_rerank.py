@@ -8,10 +8,11 @@ import corral_embeddings.plugin
 import corral_native_api.plugin
 import corral_rerank.plugin
 import corral_store.plugin
-from corral import BadRequest
+from corral import BadRequest, RunnerStats
 from corral.testing.bytes_tokenizer import BytesTokenizer
 from corral.testing.fake_weights import fake_weights
 from corral.testing.models import add_model
+from corral.testing.scripted_engine import ScriptedRunner
 from corral_rerank.reranker import Query, pair, sigmoid
 
 PATHS = ["/v1/rerank", "/v2/rerank", "/api/rerank"]
@@ -135,6 +136,21 @@ async def test_a_reranker_gives_no_embeddings(client, models):
     response = await client.post("/api/embed", json={"model": "r", "input": "x"})
     assert response.status == 400
     assert "is a reranker" in (await response.json())["error"]
+
+
+@pytest.mark.parametrize(("model", "special"), [("r", 3), ("e", 0)])
+async def test_a_runner_with_less_room_than_the_context_bounds_a_pair(client, models, monkeypatch, model, special):
+    """By its own head or by embedding: what the KV budget cannot hold is cut and told, or refused."""
+    monkeypatch.setattr(ScriptedRunner, "stats", lambda self: RunnerStats(kv_tokens=10))
+    models.vector = lambda token_ids: (1.0, 0.0)
+    body = {"model": model, "query": "ab", "documents": ["0123456789AB"]}
+    response = await client.post("/v1/rerank", json=body)
+    answer = await response.json()
+    assert response.status == 200, answer
+    assert max(map(len, models.embed_jobs[-1].inputs)) == 10
+    assert answer["truncated"] == {"prompt_tokens": 14 + special, "kept_tokens": 10 + (0 if special else 2)}
+    response = await client.post("/v1/rerank", json={**body, "truncate": False})
+    assert (response.status, "exceeds the context length" in await response.text()) == (400, True)
 
 
 async def test_a_document_that_is_cut_to_embed_it_is_told(client, models):

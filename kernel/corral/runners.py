@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator
 from typing import Protocol
 
 from corral import types
-from corral.types import Value
 
 
 class RunnerSettings(types.Settings, frozen=True):
@@ -25,14 +24,14 @@ class RunnerSettings(types.Settings, frozen=True):
     draft: str = ""
 
 
-class AdapterSpec(Value, frozen=True):
+class AdapterSpec(types.Value, frozen=True):
     """A LoRA adapter to apply, with the user's scale."""
 
     path: str
     scale: float = 1.0
 
 
-class Job(Value, frozen=True):
+class Job(types.Value, frozen=True):
     """One sequence to generate.  `max_tokens` < 0 means until the end; counts are tokens.
 
     `n_logprobs`: -1 none, 0 the chosen token's only, n the best n too.  The constraint begins after the text
@@ -59,7 +58,7 @@ class Job(Value, frozen=True):
     client: str = ""  # whose tokens these are: clients that must wait are served fairly
 
 
-class ScoredToken(Value, frozen=True):
+class ScoredToken(types.Value, frozen=True):
     """A token id with its log-probability and the best rivals `(id, logprob)`, descending."""
 
     token_id: int
@@ -67,14 +66,14 @@ class ScoredToken(Value, frozen=True):
     top: tuple[tuple[int, float], ...] = ()
 
 
-class TokensEvent(Value, frozen=True):
+class TokensEvent(types.Value, frozen=True):
     """Tokens that were generated in one step (several when speculation was right)."""
 
     token_ids: tuple[int, ...]
     logprobs: tuple[ScoredToken, ...] = ()
 
 
-class PrefillEvent(Value, frozen=True):
+class PrefillEvent(types.Value, frozen=True):
     """How much of the prompt is evaluated; the last one, with done = total, always comes before the first token."""
 
     done_tokens: int
@@ -84,7 +83,7 @@ class PrefillEvent(Value, frozen=True):
     logprobs: tuple[ScoredToken, ...] = ()
 
 
-class DoneEvent(Value, frozen=True):
+class DoneEvent(types.Value, frozen=True):
     """The end of a sequence.  reason: "stop" (an end-of-generation token), "length", "shutdown".  Times in ns."""
 
     reason: str
@@ -101,14 +100,15 @@ class DoneEvent(Value, frozen=True):
 Event = TokensEvent | PrefillEvent | DoneEvent
 
 
-class EmbedJob(Value, frozen=True):
+class EmbedJob(types.Value, frozen=True):
     """Sequences to embed; each vector is pooled as the model says and not normalised."""
 
     inputs: tuple[tuple[int, ...], ...]
     adapters: tuple[AdapterSpec, ...] = ()
+    client: str = ""
 
 
-class RunnerStats(Value, frozen=True):
+class RunnerStats(types.Value, frozen=True):
     """A snapshot.  Bytes, tokens, counts; `totals` is what finished generations cost, all together."""
 
     weights_bytes: int = 0

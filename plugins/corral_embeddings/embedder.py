@@ -10,6 +10,7 @@ from corral import AdapterSpec, BadRequest, ContextOverflow, EmbedJob, Tokenizer
 from corral_embeddings import BadInput, EmbedRequest, EmbedResult
 from corral_embeddings.failures import Failures
 from corral_generation.options import options_in_force, within_room
+from corral_http.clients import CLIENT
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
@@ -37,7 +38,7 @@ class PoolEmbedder:
             encoded = await asyncio.to_thread(encode_all, resident.tokenizer, request, limit, failures)
             inputs = {index: token_ids for index, (token_ids, _) in encoded.items()}
             adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
-            job = EmbedJob(inputs=tuple(inputs.values()), adapters=adapters)
+            job = EmbedJob(inputs=tuple(inputs.values()), adapters=adapters, client=CLIENT.get())
             raw = await runner.embed(job) if inputs else ()
         vectors = await asyncio.to_thread(finish_all, dict(zip(inputs, raw, strict=True)), request, failures)
         count = sum(map(len, inputs.values()))

@@ -1,18 +1,63 @@
-"""Embedding runs: many inputs packed into one batch, their hidden states pooled as the model says."""
+"""Embedding runs: inputs of all requests packed into one batch a step, their hidden states pooled as the model says.
 
-from collections.abc import Callable, Sequence
+An encoder's input is evaluated whole.  A causal model's is evaluated in pieces, like a prompt, so that the streams
+beside it go on.  Pages are scratch: an input has all it needs, or waits until there are as many.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from corral import Busy, CorralError
+from corral import CorralError, OutOfMemory
 from corral_engine.batching import NO_ADAPTERS, Feed, make_batch
+from corral_engine.fairness import Ledger
 from corral_engine.hyperparameters import Pooling
 from corral_engine.kv_cache import PagePool, SequenceCache
-from corral_engine.program import PAGE_SIZE, AdapterSet, Executor
+from corral_engine.program import AdapterSet, Executor, Float32
 from corral_engine.rank import RankHead
 
 Vector = tuple[float, ...]
+
+_LEAST_ROWS = 32
+
+
+class Pooled:
+    """The hidden states of one input, as they come, on their way to one vector that is not normalised."""
+
+    def __init__(self, pooling: Pooling) -> None:
+        self._pooling, self._n_rows = pooling, 0
+        self._kept: NDArray[np.float64] | Float32 | None = None
+
+    def add(self, states: Float32) -> None:
+        """The next rows (T, E).  However they are cut into pieces, a mean adds them up one by one."""
+        self._n_rows += len(states)
+        if self._pooling == "mean":
+            rows = states.astype(np.float64)
+            self._kept = np.add.reduce(rows if self._kept is None else np.vstack([self._kept, rows]), axis=0)
+        elif self._pooling not in ("cls", "rank"):
+            self._kept = states[-1].copy()
+        elif self._kept is None:
+            self._kept = states[0].copy()
+
+    def vector(self) -> Float32:
+        """Of all rows that were added, at least one."""
+        assert self._kept is not None
+        return (self._kept / self._n_rows if self._pooling == "mean" else self._kept).astype(np.float32)
+
+
+@dataclass(slots=True)
+class _Input:
+    """One input on its way: the first `n_done` tokens are evaluated."""
+
+    index: int
+    tokens: tuple[int, ...]
+    cache: SequenceCache
+    pooled: Pooled
+    n_done: int = 0
 
 
 class EmbedTask:
@@ -23,74 +68,157 @@ class EmbedTask:
         inputs: Sequence[tuple[int, ...]],
         done: Callable[["tuple[Vector, ...] | CorralError"], None],
         adapters: AdapterSet = NO_ADAPTERS,
+        client: str = "",
     ) -> None:
-        self.inputs, self.done, self.adapters = inputs, done, adapters
-        self.vectors: list[Vector] = []
+        self.done, self.adapters, self.client = done, adapters, client
+        self.vectors: list[Vector] = [()] * len(inputs)
+        self.unopened = deque(enumerate(inputs))
+        self.opened: deque[_Input] = deque()  # those that hold pages
+        self.n_rows = 0  # evaluated so far
+        self.arrived_ns = time.perf_counter_ns()
         self.cancelled = False
+
+    def close(self) -> None:
+        """Give all pages back."""
+        for each in self.opened:
+            each.cache.close((), 0)
+        self.opened.clear()
+
+
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """Tokens `start … end - 1` of an input: its part of a step."""
+
+    task: EmbedTask
+    input: _Input
+    start: int
+    end: int
 
 
 class Embedder:
-    """Runs embed tasks, one packed batch at a time.  Each input is evaluated whole: its pages are only scratch."""
+    """All embedding requests of one model.  Called on the runner's thread only."""
 
     def __init__(
-        self, executor: Executor, pool: PagePool, pooling: Pooling, max_rows: int, head: RankHead | None = None
+        self,
+        executor: Executor,
+        pool: PagePool,
+        pooling: Pooling,
+        max_rows: int,
+        *,
+        causal: bool,
+        head: RankHead | None = None,
     ) -> None:
         """`head` is a reranker's: with it a vector is the scores of the model's labels."""
-        self.executor, self.pool, self.pooling, self.max_rows, self.head = executor, pool, pooling, max_rows, head
+        self.executor, self.pool, self.pooling, self.causal, self.head = executor, pool, pooling, causal, head
+        self.tasks: list[EmbedTask] = []
+        self.starved_ns: int | None = None  # when the request arrived whose next input found too few pages
+        self._max_rows = max_rows
 
-    def step(self, task: EmbedTask) -> bool:
-        """Embed the next inputs of `task`.  True when the task is finished, one way or the other."""
-        if task.cancelled:
-            return True
-        caches: list[SequenceCache] = []
-        feeds: list[Feed] = []
-        n_rows = 0
+    def submit(self, task: EmbedTask) -> None:
+        self.tasks.append(task)
+
+    def drop_cancelled(self) -> bool:
+        """Whether anybody left."""
+        gone = [task for task in self.tasks if task.cancelled]
+        for task in gone:
+            self._forget(task)
+        return bool(gone)
+
+    def fail_all(self, error: CorralError) -> None:
+        for task in list(self.tasks):
+            self._fail(task, error)
+
+    def step(self, max_rows: int, ledger: Ledger, before_ns: int | None = None) -> int:
+        """Evaluate about `max_rows` tokens; how many.  0 when nothing can be done until somebody gives pages back.
+
+        With `before_ns` only requests that arrived before it may take pages: somebody else waits for them.
+        """
+        pieces = self._pieces(min(max_rows, self._max_rows), ledger, before_ns)
+        if not pieces:
+            return 0
+        feeds = [
+            Feed(p.input.tokens[p.start : p.end], p.start, p.input.cache.pages, p.end - p.start, p.task.adapters)
+            for p in pieces
+        ]
         try:
-            for tokens in task.inputs[len(task.vectors) :]:
-                if feeds and n_rows + len(tokens) > self.max_rows:
-                    break
-                cache = SequenceCache(self.pool, ("embed", id(task)))
-                caches.append(cache)
-                if not cache.reserve(len(tokens)):
-                    break
-                feeds.append(Feed(tokens, 0, cache.pages, len(tokens), task.adapters))
-                n_rows += len(tokens)
-            if not feeds:
-                task.done(Busy(_no_room(len(task.inputs[len(task.vectors)]), self.pool)))
-                return True
             states = self.executor.run(make_batch(feeds), hidden=True)
-        finally:
-            for cache in caches:
+        except MemoryError:
+            self._give_in(pieces)
+            return 1
+        row = 0
+        for piece, feed in zip(pieces, feeds, strict=True):
+            self._take_in(piece, states[row : row + feed.n_outputs])
+            row += feed.n_outputs
+        return row
+
+    # --- what comes next ------------------------------------------------------------------------------------------
+
+    def _pieces(self, max_rows: int, ledger: Ledger, before_ns: int | None) -> list[_Piece]:
+        """Of the client served least first, then of the request that had least; each client a fair part of the rows."""
+        clients = {task.client for task in self.tasks}
+        rooms = dict.fromkeys(clients, -(-max_rows // max(len(clients), 1)))
+        pieces: list[_Piece] = []
+        room, self.starved_ns = max_rows, None
+        for task in sorted(self.tasks, key=lambda task: (ledger.served(task.client), task.n_rows)):
+            may_open = self.starved_ns is None and (before_ns is None or task.arrived_ns < before_ns)
+            for each in self._inputs(task, may_open=may_open):
+                most, size = min(room, rooms[task.client]), len(each.tokens) - each.n_done
+                if self.causal:
+                    size = min(size, most)
+                if size <= 0 or (pieces and size > most):
+                    break
+                pieces.append(_Piece(task, each, each.n_done, each.n_done + size))
+                room, rooms[task.client] = room - size, rooms[task.client] - size
+                task.n_rows += size
+                ledger.charge(task.client, size)
+                if room <= 0:
+                    return pieces
+        return pieces
+
+    def _inputs(self, task: EmbedTask, *, may_open: bool) -> Iterator[_Input]:
+        """Those that are on their way, then new ones for as long as there are pages."""
+        yield from list(task.opened)
+        while may_open and task.unopened:
+            index, tokens = task.unopened[0]
+            cache = SequenceCache(self.pool, ("embed", id(task)))
+            if not cache.reserve(len(tokens)):
                 cache.close((), 0)
-        start = 0
-        for feed in feeds:
-            own = states[start : start + feed.n_outputs]
-            task.vectors.append(pool_states(own, self.pooling) if self.head is None else _plain(self.head(own[0])))
-            start += feed.n_outputs
-        if len(task.vectors) < len(task.inputs):
-            return False
-        task.done(tuple(task.vectors))
-        return True
+                self.starved_ns = task.arrived_ns
+                return
+            task.unopened.popleft()
+            task.opened.append(_Input(index, tokens, cache, Pooled(self.pooling if self.head is None else "rank")))
+            yield task.opened[-1]
 
+    # --- what came of it ------------------------------------------------------------------------------------------
 
-def _no_room(n_tokens: int, pool: PagePool) -> str:
-    return (
-        f"an input of {n_tokens} tokens does not fit beside the running requests: the KV cache has room for "
-        f"{pool.n_pages * PAGE_SIZE} tokens in all; try again or raise its budget"
-    )
+    def _take_in(self, piece: _Piece, states: Float32) -> None:
+        task, each = piece.task, piece.input
+        each.pooled.add(states)
+        each.n_done = piece.end
+        if each.n_done < len(each.tokens):
+            return
+        each.cache.close((), 0)
+        task.opened.remove(each)
+        vector = each.pooled.vector()
+        task.vectors[each.index] = tuple((vector if self.head is None else self.head(vector)).tolist())
+        if not task.opened and not task.unopened:
+            self.tasks.remove(task)
+            task.done(tuple(task.vectors))
 
+    def _give_in(self, pieces: list[_Piece]) -> None:
+        """There was no memory for a step: make steps smaller, at last do without the newest of its requests."""
+        n_rows = sum(piece.end - piece.start for piece in pieces)
+        if n_rows > _LEAST_ROWS and (len(pieces) > 1 or self.causal):
+            self._max_rows = max(_LEAST_ROWS, n_rows // 2)
+            return
+        newest = max((piece.task for piece in pieces), key=lambda task: task.arrived_ns)
+        self._fail(newest, OutOfMemory("no memory to embed so many tokens at once: send fewer or shorter inputs"))
 
-def pool_states(states: NDArray[np.float32], pooling: Pooling) -> Vector:
-    """Hidden states (T, E) of one input → its vector, not normalised."""
-    if pooling == "mean":
-        vector = states.mean(axis=0, dtype=np.float64).astype(np.float32)
-    elif pooling == "cls":
-        vector = states[0]
-    else:
-        vector = states[-1]
-    return _plain(vector)
+    def _fail(self, task: EmbedTask, error: CorralError) -> None:
+        self._forget(task)
+        task.done(error)
 
-
-def _plain(vector: NDArray[np.float32]) -> Vector:
-    result: Vector = tuple(vector.tolist())
-    return result
+    def _forget(self, task: EmbedTask) -> None:
+        task.close()
+        self.tasks.remove(task)
+        self.starved_ns = None

@@ -107,7 +107,7 @@ class CorralEngine:
             stall_s=self.config.stall_s,
         )
         give_back()
-        return ThreadRunner(model, Scheduler(model.executor, model.pool, scheduling))
+        return ThreadRunner(model, Scheduler(model.executor, model.pool, scheduling, model.embedder))
 
     def load(self, weights: Weights, settings: RunnerSettings, check: Checkpoint = carry_on) -> "Model":
         """Everything but the thread.  Raises FormatError, Unsupported, OutOfMemory, and what `check` raises."""
@@ -168,7 +168,7 @@ class CorralEngine:
             program=program,
             executor=executor,
             pool=pool,
-            embedder=Embedder(executor, pool, pooling, self.config.prefill_chunk, head),
+            embedder=Embedder(executor, pool, pooling, self.config.prefill_chunk, causal=program.causal, head=head),
             vocabulary=vocabulary,
             adapters=AdapterStore(info, parts.loaders),
             compilers=parts.compilers,

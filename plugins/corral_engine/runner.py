@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 
-from corral import CorralError, DoneEvent, EmbedJob, Event, Job, OutOfMemory, RunnerDied, RunnerStats
+from corral import CorralError, DoneEvent, EmbedJob, Event, Job, RunnerDied, RunnerStats
 from corral.log import get_logger
 from corral_engine.embedding import EmbedTask, Vector
 from corral_engine.model import Model
@@ -86,7 +86,6 @@ class ThreadRunner:
         self.model, self.scheduler = model, scheduler
         self._condition = threading.Condition()
         self._inbox: deque[Sequence | EmbedTask] = deque()
-        self._embeds: deque[EmbedTask] = deque()
         self._mailboxes: set[Mailbox] = set()  # of the jobs the scheduler knows; the runner's thread only
         self._wanted = False
         self._closing = False
@@ -124,8 +123,9 @@ class ThreadRunner:
             self._wake()
 
     async def embed(self, job: EmbedJob) -> tuple[Vector, ...]:
-        """One vector an input.  Raises BadRequest, ContextOverflow, Unsupported, RunnerDied."""
+        """One vector an input.  Raises Busy, BadRequest, ContextOverflow, Unsupported, RunnerDied."""
         self._require_alive()
+        self.scheduler.check_queue(len(self._inbox))
         if not job.inputs:
             return ()
         loop = asyncio.get_running_loop()
@@ -143,12 +143,13 @@ class ThreadRunner:
         def done(result: tuple[Vector, ...] | CorralError) -> None:
             loop.call_soon_threadsafe(settle, result)
 
-        task = EmbedTask(job.inputs, done, adapters)
+        task = EmbedTask(job.inputs, done, adapters, job.client)
         self._enqueue(task)
         try:
             return await future
         finally:
             task.cancelled = True
+            self._wake()
 
     def stats(self) -> RunnerStats:
         scheduler, pools = self.scheduler, [self.model.pool, *([self.model.draft.pool] if self.model.draft else [])]
@@ -157,7 +158,7 @@ class ThreadRunner:
             kv_bytes=sum(pool.n_touched * pool.storage.page_bytes for pool in pools),
             kv_tokens=self.model.n_kv_tokens,
             kv_tokens_used=scheduler.n_used_tokens,
-            active=len(scheduler.active) + len(self._embeds),
+            active=len(scheduler.active) + len(self.model.embedder.tasks),
             queued=len(scheduler.waiting) + len(self._inbox),
             totals=scheduler.totals,
         )
@@ -176,8 +177,7 @@ class ThreadRunner:
     def _enqueue(self, item: Sequence | EmbedTask) -> None:
         with self._condition:
             self._require_alive()
-            if isinstance(item, Sequence):
-                self.scheduler.check_queue(len(self._inbox))
+            self.scheduler.check_queue(len(self._inbox))
             self._inbox.append(item)
             self._wanted = True
             self._condition.notify()
@@ -194,7 +194,7 @@ class ThreadRunner:
         try:
             while not self._closing:
                 self._take_inbox()
-                worked = self._step_embed() | self.scheduler.step()
+                worked = self.scheduler.step()
                 flush(self._mailboxes)
                 if not worked:
                     self._wait()
@@ -207,27 +207,9 @@ class ThreadRunner:
     def _take_inbox(self) -> None:
         while self._inbox:
             item = self._inbox.popleft()
-            if isinstance(item, EmbedTask):
-                self._embeds.append(item)
-            else:
-                self.scheduler.submit(item)
-                if isinstance(item.outbox, Mailbox):
-                    self._mailboxes.add(item.outbox)
-
-    def _step_embed(self) -> bool:
-        """One batch of the embedding request that waited longest; requests take turns."""
-        if not self._embeds:
-            return False
-        task = self._embeds[0]  # it stays here while it is evaluated: what goes wrong must reach it
-        try:
-            finished = self.model.embedder.step(task)
-        except MemoryError:
-            task.done(OutOfMemory("no memory to embed so many tokens at once: send fewer or shorter inputs"))
-            finished = True
-        self._embeds.popleft()
-        if not finished:
-            self._embeds.append(task)
-        return True
+            self.scheduler.submit(item)
+            if isinstance(item, Sequence) and isinstance(item.outbox, Mailbox):
+                self._mailboxes.add(item.outbox)
 
     def _wait(self) -> None:
         with self._condition:
@@ -242,7 +224,4 @@ class ThreadRunner:
         else:
             self.scheduler.end_all("shutdown")
         flush(self._mailboxes)
-        for task in self._embeds:
-            task.done(RunnerDied(self._dead or "the model was unloaded"))
-        self._embeds.clear()
         self.model.close()

@@ -2,16 +2,18 @@
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import msgspec
 import numpy as np
 from msgspec.structs import replace
 
-from corral import Busy, CorralError, DoneEvent, OutOfMemory, Usage
+from corral import Busy, CorralError, DoneEvent, OutOfMemory, RunnerDied, Usage
 from corral.log import get_logger
 from corral_engine.batching import Feed, make_batch, share_between
+from corral_engine.embedding import Embedder, EmbedTask
 from corral_engine.fairness import Ledger
 from corral_engine.kv_cache import PagePool
 from corral_engine.program import PAGE_SIZE, Executor, Float32
@@ -53,9 +55,10 @@ class Scheduler:
         executor: Executor,
         pool: PagePool,
         settings: SchedulerSettings,
+        embedder: Embedder,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.executor, self.pool, self.settings, self._clock = executor, pool, settings, clock
+        self.executor, self.pool, self.settings, self.embedder, self._clock = executor, pool, settings, embedder, clock
         self.waiting: deque[Sequence] = deque()
         self.active: list[Sequence] = []  # oldest first
         self._no_room = False  # the first in the queue does not fit until somebody leaves
@@ -70,12 +73,17 @@ class Scheduler:
     def check_queue(self, n_more: int = 0) -> None:
         """Raises Busy when a newcomer would find the queue full; `n_more` are on their way."""
         settings = self.settings
-        if len(self.waiting) + len(self.active) + n_more >= settings.n_parallel + settings.max_queue:
+        n_present = len(self.waiting) + len(self.active) + len(self.embedder.tasks)
+        if n_present + n_more >= settings.n_parallel + settings.max_queue:
             raise Busy(BUSY)
 
-    def submit(self, sequence: Sequence) -> None:
-        self.waiting.append(sequence)
-        self._ledger.arrive(sequence.job.client)
+    def submit(self, item: Sequence | EmbedTask) -> None:
+        if isinstance(item, EmbedTask):
+            self.embedder.submit(item)
+            self._ledger.arrive(item.client)
+        else:
+            self.waiting.append(item)
+            self._ledger.arrive(item.job.client)
 
     @property
     def n_used_tokens(self) -> int:
@@ -84,30 +92,47 @@ class Scheduler:
         return len({page for cache in caches if cache is not None for page in cache.pages}) * PAGE_SIZE
 
     def step(self) -> bool:
-        """Run one batch.  False when there is nothing to do until something is submitted or read."""
+        """Run one batch of each kind.  False when there is nothing to do until something is submitted or read."""
         self._drop_cancelled()
         self._admit()
         plans = self._plan()
-        if not plans:
-            return False
+        if plans:
+            self._generate(plans)
+        self._drop_finished()
+        return self._embed() or bool(plans)
+
+    def _generate(self, plans: list[Plan]) -> None:
         began = self._clock()
         try:
             logits = self._execute(plans)
         except MemoryError:
             self._give_in(plans)
-            return True
+            return
         self._learn_speed(plans, self._clock() - began)
         self._deliver(plans, logits)
-        self._drop_finished()
-        return True
+
+    def _embed(self) -> bool:
+        """Texts to embed, of those who came before the first that waits for room."""
+        if not self.embedder.tasks:
+            return False
+        before_ns = self._next().arrived_ns if self._no_room and self.waiting else None
+        n_tasks, began = len(self.embedder.tasks), self._clock()
+        n_rows = self.embedder.step(self._chunk(bool(self.active)), self._ledger, before_ns)
+        self._learn_rate(n_rows, self._clock() - began)
+        if len(self.embedder.tasks) < n_tasks:
+            self._somebody_left()
+        self._no_room &= not n_rows  # pages may have been given back
+        return n_rows > 0
 
     def end_all(self, reason: str) -> None:
         """Finish everything that is queued or running."""
+        self.embedder.fail_all(RunnerDied("the model was unloaded"))
         for sequence in (*self.active, *self.waiting):
             sequence.finish(reason)
         self.active, self.waiting = [], deque()
 
     def fail_all(self, error: CorralError) -> None:
+        self.embedder.fail_all(error)
         for sequence in (*self.active, *self.waiting):
             sequence.fail(error)
         self.active, self.waiting = [], deque()
@@ -120,6 +145,8 @@ class Scheduler:
                 sequence.finish("cancelled")
                 self._count(sequence)
             self.waiting = deque(sequence for sequence in self.waiting if not sequence.finished)
+            self._somebody_left()
+        if self.embedder.drop_cancelled():
             self._somebody_left()
         now = self._clock()
         for sequence in self.active:
@@ -145,7 +172,8 @@ class Scheduler:
 
     def _somebody_left(self) -> None:
         self._no_room = False
-        self._ledger.keep(sequence.job.client for sequence in (*self.active, *self.waiting))
+        embedding = (task.client for task in self.embedder.tasks)
+        self._ledger.keep((*embedding, *(sequence.job.client for sequence in (*self.active, *self.waiting))))
 
     def _next(self) -> Sequence:
         """Who gets the next slot: one that gave way before, else the oldest of the client served least."""
@@ -158,6 +186,8 @@ class Scheduler:
     def _admit(self) -> None:
         while self.waiting and len(self.active) < self.settings.n_parallel and not self._no_room:
             sequence = self._next()
+            if self.embedder.starved_ns is not None and self.embedder.starved_ns < sequence.arrived_ns:
+                return
             cache = sequence.open_cache(self.pool)
             n_pages = -(-(len(sequence.tokens) + 1) // PAGE_SIZE) - cache.n_pages
             if self.active and n_pages > self.pool.n_available():
@@ -188,7 +218,11 @@ class Scheduler:
         ready = [sequence for sequence in self.active if not sequence.outbox.is_full]
         decoding = [sequence for sequence in ready if sequence.is_decoding]
         quote = self._price.of(len(decoding)) if decoding else FREE
-        plans = [plan for sequence in decoding if (plan := self._plan_decode(sequence, quote))]
+        plans = []
+        for sequence in decoding:
+            with _blame(sequence):
+                if plan := self._plan_decode(sequence, quote):
+                    plans.append(plan)
         prefilling = [sequence for sequence in ready if not sequence.is_decoding and sequence.cache is not None]
         shares = share_between([(s.job.client, s.n_pending) for s in prefilling], self._chunk(bool(plans)))
         for sequence, share in zip(prefilling, shares, strict=True):
@@ -219,7 +253,7 @@ class Scheduler:
 
     def _chunk(self, others_wait: bool) -> int:
         """Prompt tokens for one step: as many as the measured speed allows within the time of a step."""
-        seconds = self.settings.step_s * (1 if others_wait else 2)
+        seconds = self.settings.step_s * (1 if others_wait else 2) / (2 if self.embedder.tasks else 1)
         if not self._rows_per_s:
             return min(self._most_rows, 4 * MIN_CHUNK)
         return min(self._most_rows, max(MIN_CHUNK, int(self._rows_per_s * seconds)))
@@ -227,7 +261,9 @@ class Scheduler:
     def _learn_speed(self, plans: list[Plan], seconds: float) -> None:
         if all(plan.sequence.is_decoding for plan in plans):
             self._price.learn(len(plans), sum(plan.n_drafts for plan in plans), seconds)
-        n_rows = sum(len(plan.tokens) for plan in plans)
+        self._learn_rate(sum(len(plan.tokens) for plan in plans), seconds)
+
+    def _learn_rate(self, n_rows: int, seconds: float) -> None:
         if n_rows < MIN_CHUNK or seconds <= 0:
             return
         speed = n_rows / seconds
@@ -243,7 +279,6 @@ class Scheduler:
             return
         newest = max((plan.sequence for plan in plans), key=lambda sequence: sequence.arrived_ns)
         newest.fail(OutOfMemory(f"no memory to evaluate {n_rows} tokens: shorten the prompt or load a smaller model"))
-        self._drop_finished()
 
     def _execute(self, plans: list[Plan]) -> Float32:
         feeds = []
@@ -258,13 +293,8 @@ class Scheduler:
         ends = np.cumsum([plan.n_outputs for plan in plans])
         for plan, end in zip(plans, ends, strict=True):
             rows = logits[end - plan.n_outputs : end]
-            try:
+            with _blame(plan.sequence):
                 self._advance(plan, rows)
-            except CorralError as err:
-                plan.sequence.fail(err)
-            except Exception as err:  # on the runner's thread: a fault of one sequence is not the others'
-                get_logger("engine").exception("sequence.failed")
-                plan.sequence.fail(CorralError(f"no next token could be chosen ({type(err).__name__}): see the log"))
 
     def _advance(self, plan: Plan, rows: Float32) -> None:
         sequence = plan.sequence
@@ -275,6 +305,18 @@ class Scheduler:
         sequence.prefilled(len(plan.tokens), rows if sequence.job.prompt_logprobs else rows[:0])
         if is_last:
             sequence.decoded((), rows[-1:])
+
+
+@contextmanager
+def _blame(sequence: Sequence) -> Iterator[None]:
+    """What goes wrong inside is a fault of this sequence, and not the others'."""
+    try:
+        yield
+    except CorralError as err:
+        sequence.fail(err)
+    except Exception as err:
+        get_logger("engine").exception("sequence.failed")
+        sequence.fail(CorralError(f"no next token could be chosen ({type(err).__name__}): see the log"))
 
 
 def _sum(totals: Usage, done: DoneEvent) -> Usage:

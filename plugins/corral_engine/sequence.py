@@ -55,6 +55,7 @@ class Sequence:
         self.n_done = 0
         self.n_generated = 0
         self.n_cached = 0
+        self._n_scored = 0  # tokens of the prompt whose successors' scores were told
         self.n_drafted = 0
         self.n_accepted = 0
         self.cache: SequenceCache | None = None
@@ -115,14 +116,15 @@ class Sequence:
 
     def prefilled(self, n_fed: int, logits: Float32) -> None:
         """A chunk of the prompt was evaluated.  `logits` (n_fed, V) only if the prompt's own scores are wanted."""
-        first = self.n_done
+        first, told = self.n_done, self._n_scored
         self.n_done += n_fed
         self._share()
         scores: tuple[ScoredToken, ...] = ()
-        if len(logits):
-            wanted = self.tokens[first + 1 : min(self.n_done + 1, self.n_prompt)]
-            n_top = max(self.job.n_logprobs, 0)
-            scores = tuple(score(row, token, n_top) for row, token in zip(logits, wanted, strict=False))
+        if len(logits):  # what was told before the sequence had to give way is not told again
+            wanted = self.tokens[max(first, told) + 1 : min(self.n_done + 1, self.n_prompt)]
+            n_top, new = max(self.job.n_logprobs, 0), logits[max(0, told - first) :]
+            scores = tuple(score(row, token, n_top) for row, token in zip(new, wanted, strict=False))
+            self._n_scored = max(told, self.n_done)
         if self.n_generated == 0:
             self._tell_progress(scores)
 

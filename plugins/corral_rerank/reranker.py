@@ -18,6 +18,7 @@ from corral import (
     Value,
 )
 from corral_generation.options import options_in_force, within_room
+from corral_http.clients import CLIENT
 
 if TYPE_CHECKING:
     from corral.kernel import Kernel
@@ -62,7 +63,8 @@ async def _by_head(kernel: "Kernel", asked: Query, model: StoredModel, what: Des
         limit = resident.num_ctx = within_room(num_ctx, resident.required_runner)
         pairs, before = await asyncio.to_thread(_pairs, resident.tokenizer, asked, limit, doubled=doubled)
         adapters = tuple(AdapterSpec(path=str(path)) for path in model.adapters)
-        vectors = await resident.required_runner.embed(EmbedJob(inputs=pairs, adapters=adapters))
+        job = EmbedJob(inputs=pairs, adapters=adapters, client=CLIENT.get())
+        vectors = await resident.required_runner.embed(job)
     scores = tuple(sigmoid(vector[0]) for vector in vectors)
     count = sum(map(len, pairs))
     usage = Usage(prompt_tokens=count, load_ns=load_ns, total_ns=time.perf_counter_ns() - began)

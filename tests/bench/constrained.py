@@ -81,7 +81,7 @@ class Counter:
 
 def run(model: Model, job: Job, n_streams: int) -> float:
     """Tokens per second, without the first prompts and the compilation.  Where a stream ends another begins."""
-    scheduler = Scheduler(model.executor, model.pool, SchedulerSettings(n_parallel=n_streams))
+    scheduler = Scheduler(model.executor, model.pool, SchedulerSettings(n_parallel=n_streams), model.embedder)
     seeds = count()
 
     def begin() -> Counter:

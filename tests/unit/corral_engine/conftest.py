@@ -1,14 +1,16 @@
 """Tiny models, opened; and generation without a thread or an event loop."""
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence as Items
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from corral import CorralError, DoneEvent, Event, Job, RunnerSettings, TokensEvent, Weights
+from corral_engine.embedding import EmbedTask, Vector
 from corral_engine.engine import CorralEngine
+from corral_engine.fairness import Ledger
 from corral_engine.model import Model
 from corral_engine.plugin import EngineConfig
 from corral_engine.scheduler import Scheduler, SchedulerSettings
@@ -54,6 +56,19 @@ def open_model(write: Callable[..., Weights]) -> Iterator[Open]:
         model.close()
 
 
+def embed(model: Model, inputs: Items[tuple[int, ...]], max_rows: int = 512) -> tuple[Vector, ...]:
+    """Vectors of one request that has the model to itself."""
+    results: list[tuple[Vector, ...] | CorralError] = []
+    ledger = Ledger()
+    ledger.arrive("")
+    model.embedder.submit(EmbedTask(inputs, results.append))
+    while model.embedder.tasks:
+        assert model.embedder.step(max_rows, ledger)
+    (vectors,) = results
+    assert isinstance(vectors, tuple)
+    return vectors
+
+
 class ListOutbox:
     """Keeps the events; `capacity` makes a slow reader."""
 
@@ -84,7 +99,7 @@ class Bench:
 
     def __init__(self, model: Model, **settings: Any) -> None:
         self.model = model
-        self.scheduler = Scheduler(model.executor, model.pool, SchedulerSettings(**settings))
+        self.scheduler = Scheduler(model.executor, model.pool, SchedulerSettings(**settings), model.embedder)
 
     def submit(self, job: Job, outbox: ListOutbox | None = None) -> tuple[Sequence, ListOutbox]:
         outbox = outbox or ListOutbox()

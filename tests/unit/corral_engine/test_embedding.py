@@ -1,14 +1,17 @@
-"""Many inputs in one step: each gets the vector it would get alone, whatever lies beside it in a tile of attention."""
+"""Many inputs in one step: each gets the vector it would get alone, and streams beside them go on."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
 import tiny_models
 
-from corral import CorralError
-from corral_engine.embedding import EmbedTask, Vector
+from conftest import Bench, MakeBench, embed
+from corral import Busy, CorralError, Job, OutOfMemory
+from corral.testing.engine_contract import GREEDY
+from corral_engine.embedding import EmbedTask
 from corral_engine.model import Model
 from corral_engine.plugin import EngineConfig
 
@@ -17,28 +20,19 @@ NUMBERS = random.Random(3)
 INPUTS = [tuple(NUMBERS.randrange(tiny_models.V) for _ in range(n)) for n in LENGTHS]
 
 
-def embedded(model: Model, inputs: Sequence[tuple[int, ...]]) -> tuple[Vector, ...]:
-    results: list[tuple[Vector, ...] | CorralError] = []
-    task = EmbedTask(inputs, results.append)
-    while not model.embedder.step(task):
-        pass
-    assert isinstance(results[0], tuple)
-    return results[0]
-
-
 @pytest.mark.parametrize("kernels", ["native", "numpy"])
 @pytest.mark.parametrize("most_rows", [512, 40])
 def test_company_changes_no_bit(kernels: str, most_rows: int, open_model: Callable[..., Model]) -> None:
     config = EngineConfig(kernels=kernels, prefill_chunk=most_rows)  # type: ignore[arg-type]
     model = open_model("bert", config=config, kv_tokens=1024)
-    together = embedded(model, INPUTS)
-    assert together == tuple(vector for each in INPUTS for vector in embedded(model, [each]))
+    together = embed(model, INPUTS)
+    assert together == tuple(vector for each in INPUTS for vector in embed(model, [each]))
 
 
 @pytest.mark.parametrize("storage", ["F32", "F16"])
 def test_the_native_kernels_agree_with_numpy(storage: str, open_model: Callable[..., Model]) -> None:
     native, numpy = (
-        np.array(embedded(open_model("bert", config=EngineConfig(kernels=kernels), storage=storage), INPUTS))  # type: ignore[arg-type]
+        np.array(embed(open_model("bert", config=EngineConfig(kernels=kernels), storage=storage), INPUTS))  # type: ignore[arg-type]
         for kernels in ("native", "numpy")
     )
     cosines = (native * numpy).sum(axis=1) / np.linalg.norm(native, axis=1) / np.linalg.norm(numpy, axis=1)
@@ -48,5 +42,150 @@ def test_the_native_kernels_agree_with_numpy(storage: str, open_model: Callable[
 def test_pages_are_given_back(open_model: Callable[..., Model]) -> None:
     model = open_model("bert", kv_tokens=128)
     free = model.pool.n_free
-    assert len(embedded(model, INPUTS)) == len(INPUTS)
+    assert len(embed(model, INPUTS)) == len(INPUTS)
     assert model.pool.n_free == free
+
+
+@pytest.mark.parametrize("kernels", ["native", "numpy"])
+@pytest.mark.parametrize("pooling", ["mean", "cls", "last"])
+def test_pieces_of_any_size_give_the_same_bits(kernels: str, pooling: str, open_model: Callable[..., Model]) -> None:
+    model = open_model("llama", config=EngineConfig(kernels=kernels), kv_tokens=1024)  # type: ignore[arg-type]
+    model.embedder.pooling = pooling  # type: ignore[assignment]
+    whole = embed(model, INPUTS)
+    assert all(embed(model, INPUTS, max_rows) == whole for max_rows in (1, 7, 33))
+
+
+class Desk:
+    """Embedding requests at a scheduler, and what came of each."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.results: dict[str, Any] = {}
+        self.rows: list[int] = []
+        run = bench.model.executor.run
+
+        def counting(batch: Any, *, hidden: bool = False) -> Any:
+            if hidden:
+                self.rows.append(len(batch.token_ids))
+            return run(batch, hidden=hidden)
+
+        bench.model.executor.run = counting  # type: ignore[method-assign]
+
+    def ask(self, name: str, *lengths: int, client: str = "") -> EmbedTask:
+        inputs = [tuple(range(3, 3 + length)) for length in lengths]
+        task = EmbedTask(inputs, lambda result: self.results.update({name: result}), client=client)
+        self.bench.scheduler.submit(task)
+        return task
+
+
+@pytest.fixture
+def desk(bench: MakeBench) -> Callable[..., Desk]:
+    return lambda **settings: Desk(bench(**settings))
+
+
+def generation(first: int = 3, n_prompt: int = 4, n: int = 40) -> Job:
+    return Job(token_ids=tuple(range(first, first + n_prompt)), options=GREEDY, max_tokens=n, num_ctx=128)
+
+
+def test_a_stream_goes_on_beside_a_long_input(desk: Callable[..., Desk]) -> None:
+    made = desk(n_parallel=2, prefill_chunk=16)
+    _, outbox = made.bench.submit(generation())
+    made.bench.scheduler.step()
+    made.ask("long", 120)
+    told = []
+    while "long" not in made.results:
+        made.bench.scheduler.step()
+        told.append(len(outbox.tokens))
+    assert max(made.rows) <= 16
+    assert np.diff(told).min() >= 1
+    assert len(made.results["long"]) == 1
+
+
+def test_who_is_cancelled_on_the_way_gives_its_pages_back(desk: Callable[..., Desk]) -> None:
+    made = desk(prefill_chunk=16)
+    task = made.ask("gone", 100, 100)
+    made.bench.scheduler.step()
+    assert task.opened
+    task.cancelled = True
+    assert not made.bench.scheduler.step()
+    assert made.results == {}
+    assert made.bench.is_clean
+
+
+def test_an_input_waits_for_room_and_nobody_overtakes_it(desk: Callable[..., Desk]) -> None:
+    made = desk(n_parallel=4, kv_tokens=128)
+    _, first = made.bench.submit(generation(n_prompt=60))
+    made.bench.scheduler.step()
+    made.ask("large", 100)
+    made.bench.scheduler.step()
+    _, second = made.bench.submit(generation(5, 60))
+    while not made.results:
+        assert made.bench.scheduler.step()
+        assert not second.tokens
+    assert len(first.tokens) == 40
+    made.bench.finish()
+    assert len(second.tokens) == 40
+    assert len(made.results["large"]) == 1
+    assert made.bench.is_clean
+
+
+def test_a_generation_that_waits_for_room_is_not_overtaken_by_later_inputs(desk: Callable[..., Desk]) -> None:
+    made = desk(n_parallel=4, kv_tokens=160, prefill_chunk=32)
+    made.bench.submit(generation(n_prompt=60))
+    made.bench.scheduler.step()
+    _, waiting = made.bench.submit(generation(5, 90))
+    for number in range(20):
+        made.ask(str(number), 60)
+    while not waiting.tokens:
+        assert made.bench.scheduler.step()
+    assert len(made.results) < 20
+    made.bench.finish()
+    assert len(made.results) == 20
+    assert made.bench.is_clean
+
+
+def test_inputs_count_in_the_queue(desk: Callable[..., Desk]) -> None:
+    made = desk(n_parallel=2, max_queue=1)
+    for name in "abc":
+        made.bench.scheduler.check_queue()
+        made.ask(name, 5)
+    with pytest.raises(Busy):
+        made.bench.scheduler.check_queue()
+
+
+def test_a_client_with_many_requests_leaves_the_others_their_share(desk: Callable[..., Desk]) -> None:
+    made = desk(prefill_chunk=32)
+    for number in range(20):
+        made.ask(f"many {number}", 30, client="many")
+    made.bench.scheduler.step()
+    made.ask("one", 30, client="one")
+    while "one" not in made.results:
+        made.bench.scheduler.step()
+    assert len(made.results) <= 4
+
+
+def test_too_little_memory_makes_steps_smaller_and_fails_only_what_cannot_be_done(desk: Callable[..., Desk]) -> None:
+    made = desk(name="bert", prefill_chunk=512)
+    run = made.bench.model.executor.run
+
+    def short(batch: Any, *, hidden: bool = False) -> Any:
+        if len(batch.token_ids) > 40:
+            raise MemoryError
+        return run(batch, hidden=hidden)
+
+    made.bench.model.executor.run = short  # type: ignore[method-assign]
+    made.ask("small", *[20] * 8)
+    made.ask("large", 60)
+    made.bench.finish()
+    assert len(made.results["small"]) == 8
+    assert isinstance(made.results["large"], OutOfMemory)
+    assert made.bench.is_clean
+
+
+def test_what_is_left_is_told_when_the_model_goes(desk: Callable[..., Desk]) -> None:
+    made = desk(prefill_chunk=16)
+    made.ask("late", 100)
+    made.bench.scheduler.step()
+    made.bench.scheduler.end_all("shutdown")
+    assert isinstance(made.results["late"], CorralError)
+    assert made.bench.is_clean

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import tiny_models
 
+from conftest import embed
 from corral import FormatError, ModelInfo, RunnerSettings, Weights
-from corral_engine.embedding import EmbedTask, Vector
+from corral_engine.embedding import Vector
 from corral_engine.engine import CorralEngine
 from corral_engine.model import Model
 from corral_engine.plugin import EngineConfig, Plugin
@@ -43,10 +44,8 @@ def test_a_model_that_scores(open_model: Callable[..., Model]) -> None:
 
 def embedded(model: Model, tokens: tuple[int, ...], pooling: str) -> Vector:
     model.embedder.pooling = pooling  # type: ignore[assignment]
-    results: list[object] = []
-    assert model.embedder.step(EmbedTask([tokens], results.append))
-    (vector,) = results[0]  # type: ignore[misc]
-    return vector  # type: ignore[no-any-return]
+    (vector,) = embed(model, [tokens])
+    return vector
 
 
 def test_a_file_that_pools_by_rank_has_a_head(write: Callable[..., Weights]) -> None:

@@ -9,7 +9,7 @@ import tiny_models
 from numpy.typing import NDArray
 
 from corral_engine.batching import NO_ADAPTERS, Feed, make_batch
-from corral_engine.embedding import pool_states
+from corral_engine.embedding import Pooled
 from corral_engine.model import Model
 
 FIXTURE = Path(__file__).parents[2] / "fixtures" / "reference_logits.npz"
@@ -72,6 +72,8 @@ def test_an_encoder_equals_the_reference(
 ) -> None:
     ids = tiny_models.SHORT if label == "short" else tiny_models.LONG
     model = open_model("bert")
-    found = np.array(pool_states(run(model, ids, [len(ids)], hidden=True), "mean"))
+    pooled = Pooled("mean")
+    pooled.add(run(model, ids, [len(ids)], hidden=True))
+    found = pooled.vector()
     expected = reference[f"bert.{label}"]
     assert np.abs(found - expected).max() / expected.std() < TOLERANCE

@@ -354,6 +354,39 @@ def test_scores_of_the_prompt_are_those_of_its_logits(bench: MakeBench) -> None:
         assert outbox.end.cached_tokens == 0
 
 
+def test_scores_of_a_prompt_that_had_to_give_way_are_told_once(bench: MakeBench) -> None:
+    made = bench(prefill_chunk=16, kv_tokens=160, n_parallel=2)
+    made.submit(Job(token_ids=tuple(range(3, 43)), options=GREEDY, max_tokens=80, num_ctx=160))
+    for _ in range(4):
+        made.scheduler.step()
+    prompt = tuple(range(5, 95))
+    job = Job(token_ids=prompt, options=GREEDY, max_tokens=1, num_ctx=128, prompt_logprobs=True, n_logprobs=0)
+    sequence, outbox = made.submit(job)
+    while sequence.n_done < 48:
+        made.scheduler.step()
+    made.scheduler._preempt(sequence)
+    made.finish()
+    scores = [entry for item in outbox.items if isinstance(item, PrefillEvent) for entry in item.logprobs]
+    assert [entry.token_id for entry in scores] == list(prompt[1:])
+    (alone,) = bench().run(job)
+    assert scores == [entry for item in alone.items if isinstance(item, PrefillEvent) for entry in item.logprobs]
+
+
+def test_a_fault_of_what_guesses_ahead_is_its_own_sequences(bench: MakeBench) -> None:
+    made = bench(n_parallel=2)
+    broken, outbox = made.submit(Job(token_ids=(3, 4), options=GREEDY, max_tokens=5))
+    _, other = made.submit(Job(token_ids=(5, 6), options=GREEDY, max_tokens=5))
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    broken.drafts = fail  # type: ignore[method-assign, assignment]
+    made.finish()
+    assert isinstance(outbox.items[-1], CorralError)
+    assert len(other.tokens) == 5
+    assert made.is_clean
+
+
 def test_progress_is_told_chunk_by_chunk(bench: MakeBench) -> None:
     (outbox,) = bench(prefill_chunk=32).run(
         Job(token_ids=tuple(range(3, 103)), options=GREEDY, max_tokens=1, num_ctx=128)

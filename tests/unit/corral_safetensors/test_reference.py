@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from corral import Weights
-from corral_engine.embedding import pool_states
+from corral_engine.embedding import Pooled
 
 Opened = Callable[..., Weights]
 Logits = Callable[..., NDArray[np.float32]]
@@ -32,7 +32,9 @@ def test_logits(name: str, opened: Opened, logits: Logits, reference: Reference)
 
 
 def test_states_of_an_encoder(opened: Opened, logits: Logits, reference: Reference) -> None:
-    found = pool_states(logits(opened("bert"), reference["ids"].tolist(), hidden=True), "mean")
+    pooled = Pooled("mean")
+    pooled.add(logits(opened("bert"), reference["ids"].tolist(), hidden=True))
+    found = pooled.vector()
     assert np.abs(np.array(found) - reference["bert"]).max() / reference["bert"].std() < TOLERANCE
 
 

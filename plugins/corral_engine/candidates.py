@@ -1,11 +1,28 @@
 """The tokens that are still in play for one position, with their logits."""
 
+from functools import lru_cache
+
 import numpy as np
 from numpy.typing import NDArray
 
 from corral_engine.program import Float32
 
 Ids = NDArray[np.intp]
+HIGHEST = float(np.finfo(np.float32).max)
+
+
+@lru_cache(maxsize=4)
+def every_id(size: int) -> Ids:
+    """0, 1 … size - 1, made once and read-only: a vocabulary is large, and each token starts from all of it."""
+    ids = np.arange(size)
+    ids.flags.writeable = False
+    return ids
+
+
+def rounded(logits: NDArray[np.float64]) -> Float32:
+    """As float32; what is finite stays finite."""
+    finite = np.isfinite(logits)
+    return np.where(finite, logits.clip(-HIGHEST, HIGHEST), logits).astype(np.float32)
 
 
 class Candidates:
@@ -15,6 +32,21 @@ class Candidates:
 
     def __init__(self, ids: Ids, logits: Float32, *, is_sorted: bool = False) -> None:
         self.ids, self.logits, self.is_sorted = ids, logits, is_sorted
+
+    @classmethod
+    def whole(cls, logits: Float32) -> "Candidates":
+        """The whole vocabulary; `logits` is taken over, not copied."""
+        return cls(every_id(len(logits)), logits)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether each token stands at the place of its id.  False may be said of some that do."""
+        return self.ids is every_id(len(self.ids))
+
+    @property
+    def best(self) -> float:
+        """The highest logit."""
+        return float(self.logits[0] if self.is_sorted else self.logits.max())
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -52,20 +84,37 @@ _GROUP = 64
 def largest(logits: Float32, k: int) -> Candidates:
     """The k highest of (V,), sorted.  Ties at the border: the lower id wins.
 
-    The k-th best of the maxima of groups of 64 bounds the k-th best logit from below, so that one comparison leaves
-    only a few candidates to sort: ten times faster than a partition of the whole vocabulary.
+    A bound below the k-th best leaves only a few candidates to sort.  The k-th best of the maxima of groups of 64 is
+    one, and ten times faster to find than the k-th best itself, which is taken where k is large.
     """
     size = len(logits)
-    if k * _GROUP * 2 >= size:
-        everything = Candidates(np.arange(size), logits)
-        everything.sort()
-        everything.keep(slice(0, k))
-        return everything
-    whole = size // _GROUP * _GROUP
-    maxima = logits[:whole].reshape(_GROUP, -1).max(axis=0)  # strided groups: whole rows are compared at once
-    maxima.partition(len(maxima) - k)
-    (ids,) = (logits >= maxima[len(maxima) - k]).nonzero()
-    candidates = Candidates(ids, logits[ids])
-    candidates.sort()
-    candidates.keep(slice(0, k))
-    return candidates
+    if k >= size:
+        ids = every_id(size)
+    elif k * _GROUP * 2 >= size:
+        ids = _at_least(logits, np.partition(logits, size - k)[size - k], k)
+    else:
+        whole = size // _GROUP * _GROUP
+        maxima = logits[:whole].reshape(_GROUP, -1).max(axis=0)  # strided groups: whole rows are compared at once
+        maxima.partition(len(maxima) - k)
+        ids = _at_least(logits, maxima[len(maxima) - k], k)
+    best = Candidates(ids, logits[ids])
+    best.sort()
+    best.keep(slice(0, k))
+    return best
+
+
+def _at_least(logits: Float32, bound: np.float32, k: int) -> Ids:
+    """Ids, ascending, of the logits from `bound` on; where that is -inf (most of the vocabulary is masked), of the
+    finite ones and of as many others as k needs.
+    """
+    ids: Ids
+    if np.isfinite(bound):
+        (ids,) = (logits >= bound).nonzero()
+        return ids
+    masked = np.isneginf(logits)
+    (ids,) = (~masked).nonzero()
+    if len(ids) < k:
+        masked[masked.nonzero()[0][k - len(ids) :]] = False
+        masked[ids] = True
+        (ids,) = masked.nonzero()
+    return ids

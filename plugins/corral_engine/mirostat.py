@@ -35,7 +35,7 @@ class Mirostat:
             return 1
         rank = np.arange(len(top) - 1)
         t = np.log((rank + 2) / (rank + 1))
-        exponent = float((t * np.log(top[:-1] / top[1:])).sum() / (t * t).sum())
+        exponent = float(-(t * np.diff(np.log(top))).sum() / (t * t).sum())
         epsilon = exponent - 1
         spread = 1 - vocab_size**-epsilon
         if exponent <= 0 or spread == 0:

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
+from numpy.typing import NDArray
 
 from corral import Options
-from corral_engine.candidates import Candidates, Ids
+from corral_engine.candidates import Candidates, Ids, rounded
 
 MAX_BREAKER_BYTES = 40
 MAX_BREAKER_TAIL = 20
@@ -24,7 +25,7 @@ Breakers = Mapping[int, tuple[tuple[int, ...], ...]]
 def _places(candidates: Candidates, tokens: Ids) -> tuple[Ids, Ids]:
     """Where tokens stand among the candidates: (index into tokens, index into candidates) of those that do."""
     size = len(candidates)
-    if not candidates.is_sorted and size and candidates.ids[-1] == size - 1 and candidates.ids[0] == 0:
+    if candidates.is_whole:
         inside = np.flatnonzero((tokens >= 0) & (tokens < size))
         return inside, tokens[inside]
     order = np.argsort(candidates.ids)
@@ -34,13 +35,10 @@ def _places(candidates: Candidates, tokens: Ids) -> tuple[Ids, Ids]:
     return found, order[where[found]]
 
 
-def add_bias(candidates: Candidates, bias: Mapping[int, float]) -> None:
-    """Add to single logits; -inf forbids a token."""
-    if not bias:
-        return
-    found, places = _places(candidates, np.fromiter(bias, np.intp, len(bias)))
-    values = np.fromiter(bias.values(), np.float32, len(bias))
-    candidates.logits[places] += values[found]
+def add_bias(candidates: Candidates, tokens: Ids, biases: NDArray[np.float64]) -> None:
+    """Add to the logits of tokens, each named once; -inf forbids a token."""
+    found, places = _places(candidates, tokens)
+    candidates.logits[places] = rounded(candidates.logits[places] + biases[found])
     candidates.is_sorted = False
 
 
@@ -60,12 +58,11 @@ def penalise(candidates: Candidates, history: Sequence[int], options: Options) -
         return
     counts = Counter(window(history, options.repeat_last_n))
     found, places = _places(candidates, np.fromiter(counts, np.intp, len(counts)))
-    logits = candidates.logits[places]
-    repeat = np.float32(options.repeat_penalty)
-    logits = np.where(logits <= 0, logits * repeat, logits / repeat)
-    count = np.fromiter(counts.values(), np.float32, len(counts))[found]
-    logits -= count * np.float32(options.frequency_penalty) + np.float32(options.presence_penalty)
-    candidates.logits[places] = logits
+    logits = candidates.logits[places].astype(np.float64)
+    logits = np.where(logits <= 0, logits * options.repeat_penalty, logits / options.repeat_penalty)
+    count = np.fromiter(counts.values(), np.float64, len(counts))[found]
+    logits -= count * options.frequency_penalty + options.presence_penalty
+    candidates.logits[places] = rounded(logits)
     candidates.is_sorted = False
 
 
@@ -88,7 +85,8 @@ def dry(candidates: Candidates, history: Sequence[int], options: Options, breake
         for token, n in lengths.items()
         if () not in breakers.get(token, ((-1,),))
     }
-    add_bias(candidates, penalties)
+    tokens = np.fromiter(penalties, np.intp, len(penalties))
+    add_bias(candidates, tokens, np.fromiter(penalties.values(), np.float64, len(penalties)))
 
 
 def repetition_lengths(recent: Sequence[int], allowed: int, breakers: Breakers) -> dict[int, int]:

@@ -11,12 +11,15 @@ import numpy as np
 
 from corral import BadRequest, CorralError, Options
 from corral_engine import penalties, truncation
-from corral_engine.candidates import Candidates, largest
+from corral_engine.candidates import HIGHEST, Candidates
 from corral_engine.mirostat import Mirostat
 from corral_engine.program import Float32
 from corral_engine.randomness import Random, actual_seed
 
 ORDER = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", "xtc", "temperature")
+_KEEP_THE_BEST = frozenset({"top_n_sigma", "top_k", "top_p", "min_p"})
+_SMALLEST = float(np.finfo(np.float32).tiny)  # temperature: one over less than that is more than float32 holds
+_MAX_TOKEN_ID = 2**31 - 1
 _ALIASES = {"typical_p": "typ_p", "typical": "typ_p", "top-k": "top_k", "top-p": "top_p", "min-p": "min_p"} | dict(
     zip("edskypmxt", ORDER, strict=True)
 )
@@ -24,18 +27,21 @@ _ALIASES = {"typical_p": "typ_p", "typical": "typ_p", "top-k": "top_k", "top-p":
 
 def check_options(options: Options) -> None:
     """Raises BadRequest naming the first option that cannot be used."""
-    numbers = {name: getattr(options, name) for name in _FINITE}
-    for name, value in numbers.items():
-        if not math.isfinite(value):
-            raise BadRequest(f"option {name} must be a finite number")
-    if options.repeat_penalty <= 0:
+    for name in _FINITE:
+        if not abs(getattr(options, name)) <= HIGHEST:  # also true of NaN
+            raise BadRequest(f"option {name} must be a number that float32 can hold")
+    if np.float32(options.repeat_penalty) <= 0:
         raise BadRequest("option repeat_penalty must be above 0")
     if options.mirostat not in (0, 1, 2):
         raise BadRequest("option mirostat must be 0, 1 or 2")
-    if options.dry_allowed_length < 0:
-        raise BadRequest("option dry_allowed_length must not be negative")
-    if any(math.isnan(bias) or bias == math.inf for bias in options.logit_bias.values()):
-        raise BadRequest("option logit_bias must hold numbers, or -inf to forbid a token")
+    for name in ("dry_allowed_length", "dynatemp_exponent"):
+        if getattr(options, name) < 0:
+            raise BadRequest(f"option {name} must not be negative")
+    for token, bias in options.logit_bias.items():
+        if not 0 <= token <= _MAX_TOKEN_ID:
+            raise BadRequest(f"option logit_bias: {token} is no token id")
+        if bias != -math.inf and not abs(bias) <= HIGHEST:
+            raise BadRequest("option logit_bias must hold numbers that float32 can hold, or -inf to forbid a token")
 
 
 _FINITE = (
@@ -59,7 +65,9 @@ class Sampler:
         self.options = options
         seed = actual_seed(options.seed)
         self._random, self._xtc_random = Random(seed), Random(seed)
-        self._bias = {**options.logit_bias, **dict.fromkeys(forbidden, -math.inf)}
+        bias = {**options.logit_bias, **dict.fromkeys(forbidden, -math.inf)}
+        self._biased = np.fromiter(bias, np.intp, len(bias))
+        self._biases = np.fromiter(bias.values(), np.float64, len(bias))
         self._mirostat = (
             Mirostat(options.mirostat, options.mirostat_tau, options.mirostat_eta) if options.mirostat else None
         )
@@ -68,10 +76,7 @@ class Sampler:
             self._breakers = find_breakers(options.dry_sequence_breakers)
         self._order = self._active_steps()
         self._min_keep = max(options.min_keep, 0)
-        changed = bool(self._bias) or penalties.has_penalties(options) or penalties.has_dry(options)
-        removes_best = (options.xtc_probability > 0 and options.xtc_threshold <= 0.5) or options.typical_p < 1
-        self.greedy = options.temperature <= 0 and options.dynatemp_range <= 0 and not removes_best
-        self._plain_greedy = self.greedy and not changed
+        self._greedy = self._greedy_steps()
 
     def _active_steps(self) -> tuple[str, ...]:
         named = [_ALIASES.get(name, name) for name in self.options.samplers]
@@ -90,6 +95,18 @@ class Sampler:
         }
         return tuple(name for name in order if not idle[name])
 
+    def _greedy_steps(self) -> tuple[str, ...] | None:
+        """What happens before the first maximum is taken; None where the choice is not as simple as that."""
+        if self.options.temperature >= _SMALLEST:
+            return None
+        if self._mirostat is not None:
+            return ()
+        if self.options.dynatemp_range > 0 or "temperature" not in self._order:
+            return None
+        before = self._order[: self._order.index("temperature")]
+        n = next((i for i, step in enumerate(before) if step not in ("penalties", "dry")), len(before))
+        return before[:n] if _KEEP_THE_BEST.issuperset(before[n:]) else None
+
     def sample(self, logits: Float32, history: Sequence[int]) -> int:
         """The next token for `logits` (V,) after `history` (prompt included).  `logits` is not written.
 
@@ -98,34 +115,41 @@ class Sampler:
         best = float(logits.max())
         if not math.isfinite(best):
             raise CorralError("the model produced logits that are not finite numbers: its weights may be damaged")
-        if self._plain_greedy:
-            return int(logits.argmax())
+        if self._greedy is not None:
+            return self._sample_greedy(logits, history, self._greedy)
         candidates = self._start(logits)
         if self._mirostat is not None:
             return self._sample_mirostat(candidates, self._mirostat, len(logits))
-        if self.greedy:
-            return self._sample_greedy(candidates, history)
         for step in self._order:
             self._apply(step, candidates, history)
         return self._draw(candidates)
 
     def _start(self, logits: Float32) -> Candidates:
         """All tokens, or at once the k best when top-k is the first thing to happen."""
-        if not self._bias and self._order and self._order[0] == "top_k" and self._mirostat is None:
-            return largest(logits, min(self.options.top_k, len(logits)))
-        candidates = Candidates(np.arange(len(logits)), logits.astype(np.float32, copy=True))
-        penalties.add_bias(candidates, self._bias)
+        candidates = self._with_bias(logits) if len(self._biased) else Candidates.whole(logits)
+        if self._mirostat is None and self._order[:1] == ("top_k",):
+            candidates.keep_best(min(self.options.top_k, len(logits)))
+        elif candidates.logits is logits:
+            candidates.logits = logits.copy()
         return candidates
 
-    def _sample_greedy(self, candidates: Candidates, history: Sequence[int]) -> int:
-        for step in ("penalties", "dry"):
-            if step in self._order:
-                self._apply(step, candidates, history)
-        best = candidates.logits.max()
-        return int(candidates.ids[candidates.logits == best].min())
+    def _with_bias(self, logits: Float32) -> Candidates:
+        candidates = Candidates.whole(logits.copy())
+        penalties.add_bias(candidates, self._biased, self._biases)
+        if candidates.best == -math.inf:
+            raise BadRequest("logit_bias, or ignore_eos, forbids every token that could come next")
+        return candidates
+
+    def _sample_greedy(self, logits: Float32, history: Sequence[int], steps: tuple[str, ...]) -> int:
+        if not steps and not len(self._biased):
+            return int(logits.argmax())
+        candidates = self._with_bias(logits) if len(self._biased) else Candidates.whole(logits.copy())
+        for step in steps:
+            self._apply(step, candidates, history)
+        return int(candidates.logits.argmax())
 
     def _sample_mirostat(self, candidates: Candidates, mirostat: Mirostat, vocab_size: int) -> int:
-        self._temperature(candidates)
+        _cool(candidates, self.options.temperature)
         mirostat.truncate(candidates, vocab_size)
         probabilities = candidates.probabilities()
         token = self._draw(candidates)
@@ -167,14 +191,27 @@ class Sampler:
             probabilities = candidates.probabilities()
             positive = probabilities[probabilities > 0]
             entropy = float(-(positive * np.log(positive)).sum()) / math.log(len(candidates))
-            temperature = low + (high - low) * entropy**options.dynatemp_exponent
-        if temperature <= 0:
-            best = int(candidates.logits.argmax())
-            candidates.keep(slice(best, best + 1))
-            return
-        candidates.logits = candidates.logits / np.float32(temperature)
+            temperature = low + (high - low) * min(max(entropy, 0.0), 1.0) ** options.dynatemp_exponent
+        _cool(candidates, temperature)
 
     def _draw(self, candidates: Candidates) -> int:
-        cumulative = candidates.probabilities().cumsum()
-        index = int(cumulative.searchsorted(self._random.uniform() * cumulative[-1]))
+        with np.errstate(invalid="ignore"):  # of no token that can be drawn; it is told below
+            cumulative = candidates.probabilities().cumsum()
+        total = float(cumulative[-1])
+        if not 0 < total < math.inf:
+            raise CorralError("the samplers left no token that can be drawn: this is a defect of the engine")
+        index = int(cumulative.searchsorted(self._random.uniform() * total))
         return int(candidates.ids[min(index, len(candidates) - 1)])
+
+
+def _cool(candidates: Candidates, temperature: float) -> None:
+    """Divide by the temperature.  At 0, or what float32 cannot divide by, the first maximum alone stays."""
+    if temperature < _SMALLEST:
+        first = int(candidates.logits.argmax())
+        candidates.keep(slice(first, first + 1))
+        return
+    best, logits = candidates.best, candidates.logits
+    with np.errstate(over="ignore"):  # only those that are hopeless come to be -inf
+        if abs(best) / temperature > HIGHEST / 2:
+            logits = logits - np.float32(best)
+        candidates.logits = logits / np.float32(min(temperature, HIGHEST))

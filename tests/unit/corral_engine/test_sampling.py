@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from corral import BadRequest, CorralError, Job, Options
@@ -120,7 +121,8 @@ def test_largest_equals_a_stable_sort_with_ties() -> None:
     rng = np.random.default_rng(5)
     for size in (1, 7, 500, 6000, 49152):
         logits = np.round(rng.standard_normal(size) * 4).astype(np.float32)
-        for k in (1, 2, 40, size):
+        for k, masked in ((1, 0), (2, 0), (40, 0), (700, 0), (size, 0), (40, 9), (300, size - 5), (3, size)):
+            logits[rng.permutation(size)[: max(masked, 0)]] = -np.inf
             order = np.argsort(-logits, kind="stable")[:k]
             best = largest(logits, min(k, size))
             assert best.ids.tolist() == order.tolist()
@@ -222,6 +224,65 @@ def test_greedy_takes_the_first_maximum_and_needs_no_luck() -> None:
     logits = np.array([0, 7, 7, 1], np.float32)
     assert {Sampler(Options(temperature=t, seed=s)).sample(logits, []) for t in (0.0, -1.0) for s in range(9)} == {1}
     assert Sampler(Options(temperature=0, repeat_penalty=9.0)).sample(logits, [1]) == 2
+
+
+def test_a_chain_without_a_temperature_draws_whatever_the_temperature_is() -> None:
+    logits = np.log(np.array([0.5, 0.3, 0.1, 0.1])).astype(np.float32)
+    options = Options(temperature=0, top_k=2, samplers=("top_k",), seed=1)
+    assert set(draws(options, logits, 100)) == {0, 1}
+
+
+def test_a_chain_of_another_order_is_greedy_where_its_temperature_stands() -> None:
+    logits = np.array([5, 4, 3, 2], np.float32)
+    zero = Options(temperature=0, presence_penalty=99, top_k=2)
+    orders: dict[tuple[str, ...], int] = {
+        ("penalties", "temperature"): 2,
+        ("temperature", "penalties"): 0,  # one token is left by then
+        ("top_k", "penalties", "temperature"): 0,  # both that are left are penalised alike
+        ("penalties", "top_k", "temperature"): 2,
+        ("temperature",): 0,
+    }
+    for order, expected in orders.items():
+        assert set(draws(replace(zero, samplers=order), logits, 20, [0, 1])) == {expected}, order
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"ignore_eos": True},
+    {"logit_bias": {3: 2.5, 700: -math.inf, 4999: 9.0}},
+    {"logit_bias": {3: 2.5, 5: 4.0}, "repeat_penalty": 1.3, "presence_penalty": 0.4},
+    {"repeat_penalty": 1.3, "frequency_penalty": 0.1, "repeat_last_n": -1},
+    {"dry_multiplier": 2.0, "dry_allowed_length": 1, "repeat_penalty": 1.1},
+    {"min_p": 0.05, "top_n_sigma": 1.0},
+    {"samplers": ("dry", "penalties", "top_k", "temperature", "typ_p"), "dry_multiplier": 1.0, "typical_p": 0.5},
+]
+
+
+@pytest.mark.parametrize("changes", CHANGES)
+@pytest.mark.parametrize("temperature", [0.0, 0.9])
+def test_the_quick_ways_give_what_the_whole_chain_gives(
+    changes: dict[str, Any], temperature: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(11)
+    options = Options(**changes, temperature=temperature, seed=5)
+    forbidden = (17, 4000) if options.ignore_eos else ()
+    quick, slow = Sampler(options, forbidden), Sampler(options, forbidden)
+    if temperature == 0:
+        assert quick._greedy is not None
+    slow._greedy = None
+    for _ in range(20):
+        logits = np.round(rng.standard_normal(5000) * 4, 1).astype(np.float32)  # rounded: many are equal
+        before, history = logits.copy(), rng.integers(0, 5000, 100).tolist() * 2
+        token = quick.sample(logits, history)
+        assert np.array_equal(logits, before)
+        with monkeypatch.context() as patch:
+            patch.setattr(Candidates, "is_whole", False)
+            assert slow.sample(logits, history) == token
+
+
+def test_penalties_find_their_tokens_in_any_order_of_candidates() -> None:
+    mixed = Candidates(np.array([0, 2, 1, 3]), np.array([4, 3, 2, 1], np.float32))
+    penalties.penalise(mixed, [1], Options(presence_penalty=1.0))
+    assert mixed.logits.tolist() == [4, 3, 1, 1]
 
 
 def test_dynamic_temperature_reaches_both_ends() -> None:

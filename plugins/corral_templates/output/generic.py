@@ -61,7 +61,8 @@ class GenericCalls:
             yield from call
         rest, self._buffer = self._buffer, ""
         if self._count:
-            words = _SYNTAX.sub("", rest.replace(self.tag, ""))
+            whole = rest[: len(rest) - held_back(rest, self.tags)]  # without a tag that the end of the answer cut
+            words = _SYNTAX.sub("", whole.replace(self.tag, ""))
             rest = rest.strip() if words else ""
         if rest:
             yield Piece(text=rest)

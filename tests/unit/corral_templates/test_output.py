@@ -97,6 +97,11 @@ ROME = {"city": "Rome"}
     [
         # tagged
         ("<tool_call>", 'Hi <tool_call>{"name": "get_weather", "arguments": {"city": "Rome"}}</tool_call>', "Hi ", 1),
+        *(
+            ("<tool_call>", f'<tool_call>{{"get_weather": {{"city": "Rome"}}}}{"</tool_call>"[:length]}', "", 1)
+            for length in range(12)
+        ),
+        ("<tool_call>", '<tool_call>{"get_weather": {"city": "Rome"}} 3 <', "3 <", 1),
         ("<tool_call>", '<tool_call>{"arguments": {"city": "Rome"}, "name": "get_weather"}', "", 1),
         ("<tool_call>", '<tool_call>{"name": "get_weather", "parameters": "{\\"city\\": \\"Rome\\"}"}', "", 1),
         ("<tool_call>", '<tool_call>{"get_weather": {"city": "Rome"}}', "", 1),

@@ -11,7 +11,7 @@ import numpy as np
 
 from corral import BadRequest, CorralError, Options
 from corral_engine import penalties, truncation
-from corral_engine.candidates import HIGHEST, Candidates
+from corral_engine.candidates import HIGHEST, Candidates, largest
 from corral_engine.mirostat import Mirostat
 from corral_engine.program import Float32
 from corral_engine.randomness import Random, actual_seed
@@ -126,24 +126,27 @@ class Sampler:
 
     def _start(self, logits: Float32) -> Candidates:
         """All tokens, or at once the k best when top-k is the first thing to happen."""
-        candidates = self._with_bias(logits) if len(self._biased) else Candidates.whole(logits)
-        if self._mirostat is None and self._order[:1] == ("top_k",):
-            candidates.keep_best(min(self.options.top_k, len(logits)))
-        elif candidates.logits is logits:
-            candidates.logits = logits.copy()
+        top_k_first = self._mirostat is None and self._order[:1] == ("top_k",)
+        if top_k_first and not len(self._biased):
+            return largest(logits, self.options.top_k)
+        candidates = self._everything(logits)
+        if top_k_first:
+            self._top_k(candidates)
         return candidates
 
-    def _with_bias(self, logits: Float32) -> Candidates:
+    def _everything(self, logits: Float32) -> Candidates:
+        """A copy of the whole vocabulary, with the bias."""
         candidates = Candidates.whole(logits.copy())
-        penalties.add_bias(candidates, self._biased, self._biases)
-        if candidates.best == -math.inf:
-            raise BadRequest("logit_bias, or ignore_eos, forbids every token that could come next")
+        if len(self._biased):
+            penalties.add_bias(candidates, self._biased, self._biases)
+            if candidates.best == -math.inf:
+                raise BadRequest("logit_bias, or ignore_eos, forbids every token that could come next")
         return candidates
 
     def _sample_greedy(self, logits: Float32, history: Sequence[int], steps: tuple[str, ...]) -> int:
         if not steps and not len(self._biased):
             return int(logits.argmax())
-        candidates = self._with_bias(logits) if len(self._biased) else Candidates.whole(logits.copy())
+        candidates = self._everything(logits)
         for step in steps:
             self._apply(step, candidates, history)
         return int(candidates.logits.argmax())

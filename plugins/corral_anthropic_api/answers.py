@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
 from aiohttp import web
+from msgspec import UNSET
 from msgspec.structs import replace
 
 from corral import ChatRequest, Piece, Usage
@@ -38,7 +39,8 @@ class Answer:
         taken: set[str] = set()
         content += [wire.tool_use(call, taken) for piece in pieces for call in piece.tool_calls]
         usage = self._finish(pieces[-1])
-        return replace(self._head, content=content, usage=usage, **self._ending(pieces[-1], called=bool(taken)))
+        ending = self._ending(pieces[-1], called=bool(taken))
+        return replace(self._head, content=content, usage=usage, truncated=pieces[-1].truncated or UNSET, **ending)
 
     async def frames(self, ping_s: float) -> AsyncGenerator[bytes, None]:
         """The events.  Until the first of them an error is a status: it comes once the prompt is being evaluated."""
@@ -58,7 +60,7 @@ class Answer:
                     if piece.done_reason is not None:
                         usage = self._finish(piece)
                         ending = self._ending(piece, called=blocks.called)
-                        data += b"".join(blocks.close()) + message_end(ending, usage)
+                        data += b"".join(blocks.close()) + message_end(ending, usage, piece.truncated)
                 if data:
                     yield data
 

@@ -4,7 +4,9 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from corral import JSON, BadRequest, Message
+import msgspec
+
+from corral import JSON, BadRequest, Message, Unsupported
 from corral.log import get_logger
 from corral_anthropic_api.bodies import BLOCK, BlockBody, SourceBody
 
@@ -62,7 +64,9 @@ def result(block: BlockBody) -> tuple[str, tuple[bytes, ...]]:
 
 
 def found(block: BlockBody) -> str:
-    """Results of a web search, a line each."""
+    """Results of a web search, a line each; those of other tools that ran elsewhere as they are."""
+    if block.type != "web_search_tool_result":
+        return msgspec.json.encode(block.content).decode()
     if isinstance(block.content, dict):
         return f"web_search_tool_result_error: {block.content.get('error_code', 'unavailable')}"
     rows = [row for row in block.content or () if isinstance(row, dict)]
@@ -72,6 +76,8 @@ def found(block: BlockBody) -> str:
 def document(block: BlockBody) -> str:
     """A document or a search result as text for the model.  Raises BadRequest for what is not text, such as a PDF."""
     source = block.source
+    if isinstance(block.citations, dict) and block.citations.get("enabled"):
+        raise Unsupported(f"citations of a {block.type} is not supported: no model here cites; leave it out")
     if block.type == "search_result":
         text = _texts(block.content, "search_result.content")
     elif not isinstance(source, SourceBody):

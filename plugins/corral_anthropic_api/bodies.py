@@ -35,6 +35,7 @@ class BlockBody(Body, frozen=True):
     thinking: str = ""
     title: str = ""
     context: str = ""
+    citations: JSON = None
     cache_control: JSON = None
 
 
@@ -52,6 +53,7 @@ class ToolBody(Body, frozen=True):
     name: str = ""
     description: str = ""
     input_schema: JSON = None
+    allowed_callers: tuple[str, ...] = ()
     cache_control: JSON = None
 
 
@@ -94,6 +96,7 @@ class MessagesBody(Body, frozen=True):
     thinking: ThinkingBody = ThinkingBody()
     output_config: OutputBody = OutputBody()
     output_format: JSONObject | None = None
+    truncate: bool = False  # an extension: too long a prompt is cut, not refused
     cache_control: JSON = None
     thread: JSON = None
     compaction: JSON = None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from corral import BadRequest, Message, ToolCall
+from corral import BadRequest, Message, ToolCall, Unsupported
 from corral_anthropic_api import blocks
 from corral_anthropic_api.blocks import Blocks
 from corral_anthropic_api.bodies import BlockBody
@@ -14,22 +14,29 @@ Turn = tuple[str, Blocks]
 
 _CALLS = ("tool_use", "server_tool_use")
 _KNOWN = ("text", "image", "thinking", "tool_result", "web_search_tool_result", *_CALLS, *blocks.DOCUMENTS)
+_IGNORED = ("redacted_thinking",)  # nobody but its author can read it
 
 
 def conversation(turns: Sequence[Turn]) -> tuple[Message, ...]:
     """Results of tools come before what the user says beside them, after what an assistant says.
 
-    Raises BadRequest: a call without id or name, or an image or document that cannot be used.
+    Raises BadRequest: no role, a call without id or name, or an image or document that cannot be used; and Unsupported.
     """
     messages: list[Message] = []
     called: dict[str, str] = {}
-    for role, content in turns:
+    for index, (role, content) in enumerate(turns):
+        if not role:
+            raise BadRequest(f"messages[{index}].role is required")
+        for nth, block in enumerate(content):
+            if block.type not in (*_KNOWN, *_IGNORED) and not block.type.endswith("_tool_result"):
+                where = f"messages[{index}].content[{nth}].type"
+                raise Unsupported(f"{where} is not supported: {block.type[:40]!r} is not known here")
         spoken = _spoken(role.lower(), content)
         called |= {call.id: call.name for call in spoken.tool_calls}
         speech = [spoken] if spoken != Message(role=spoken.role) else []
         results = [_answered(block, called) for block in content if block.type.endswith("tool_result")]
         messages += [*results, *speech] if spoken.role == "user" else [*speech, *results]
-    blocks.note_ignored([block.type for _, content in turns for block in content if block.type not in _KNOWN])
+    blocks.note_ignored([block.type for _, content in turns for block in content if block.type in _IGNORED])
     return tuple(messages)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from corral import CorralError, JSONObject, Piece
+from corral import CorralError, JSONObject, Piece, Truncated
 from corral.server import status_of
 from corral_anthropic_api.plugin import error_wire
 from corral_anthropic_api.wire import ENCODER, Block, MessageWire, TextBlock, ThinkingBlock, UsageWire, tool_use
@@ -29,9 +29,10 @@ def message_start(message: MessageWire) -> bytes:
     return event("message_start", message=message)
 
 
-def message_end(delta: JSONObject, usage: UsageWire) -> bytes:
-    """The reason and the real token counts; then nothing more comes."""
-    return event("message_delta", delta=delta, usage=usage) + event("message_stop")
+def message_end(delta: JSONObject, usage: UsageWire, truncated: Truncated | None) -> bytes:
+    """The reason, the real token counts, and what of the prompt was cut; then nothing more comes."""
+    cut = {"truncated": truncated} if truncated else {}
+    return event("message_delta", delta=delta, usage=usage, **cut) + event("message_stop")
 
 
 class BlockEvents:

@@ -1,15 +1,18 @@
 """The fields that have a grammar of their own: thinking, tools, output format, sampling."""
 
+import re
 from collections.abc import Sequence
 
 import msgspec
 
-from corral import JSON, BadRequest, Constraint, JSONObject, Think, Tool
+from corral import JSON, BadRequest, Constraint, JSONObject, Think, Tool, Unsupported
 from corral.log import get_logger
 from corral_anthropic_api.blocks import MAX_ITEMS
 from corral_anthropic_api.bodies import MessagesBody, ToolBody, ToolChoiceBody
 
 _THINKING = {"enabled": True, "disabled": False}
+_CLIENTS = re.compile(r"(bash|text_editor|computer|memory)_\d+")  # Anthropic's tools that the client runs
+_SETTING = "skip_server_tools of the plugin anthropic_api"
 _CHOICES = ("auto", "any", "tool", "none")
 _EFFORTS = {"low": "low", "medium": "medium", "high": "high", "max": "max", "xhigh": "high"}
 
@@ -28,18 +31,32 @@ def think(body: MessagesBody) -> Think | None:
     return said if said is not None else _EFFORTS.get(body.output_config.effort.strip().lower())
 
 
-def tools(bodies: Sequence[ToolBody], choice: ToolChoiceBody) -> tuple[Tool, ...]:
-    """The functions the model may call, none when it must not.  Raises BadRequest for a bad schema.
+def tools(bodies: Sequence[ToolBody], choice: ToolChoiceBody, *, skips_server: bool) -> tuple[Tool, ...]:
+    """The functions the model may call, none when it must not.  Raises BadRequest: no name, or a bad schema.
 
-    Anthropic's own tools are functions without a schema; its web search is left out, because nothing here searches.
+    Of Anthropic's own tools those that the client runs are functions without a schema; those that only Anthropic's
+    servers could run are refused with Unsupported, or, with `skips_server`, left out, and the log says so.
     """
     if len(bodies) > MAX_ITEMS:
         raise BadRequest(f"{len(bodies)} tools; at most {MAX_ITEMS} are served")
-    own = [body for body in bodies if not body.type.startswith("web_search")]
-    if len(own) < len(bodies):
-        get_logger("anthropic_api").warning("tool.ignored", type="web_search")
-    offered = tuple(Tool(name=body.name, description=body.description, parameters=_schema(body)) for body in own)
-    return () if choice.type == "none" else offered
+    offered = []
+    for index, body in enumerate(bodies):
+        if body.type in ("", "custom") or _CLIENTS.fullmatch(body.type):
+            offered.append(_tool(body, f"tools[{index}]"))
+        elif skips_server:
+            get_logger("anthropic_api").warning("tool.ignored", type=body.type[:40])
+        else:
+            text = f"{body.type[:40]!r} does not run here ({_SETTING} leaves it out)"
+            raise Unsupported(f"tools[{index}].type is not supported: {text}")
+    return () if choice.type == "none" else tuple(offered)
+
+
+def _tool(body: ToolBody, where: str) -> Tool:
+    if not body.name:
+        raise BadRequest(f"{where}.name is required")
+    if body.allowed_callers and "direct" not in body.allowed_callers:
+        raise Unsupported(f"{where}.allowed_callers is not supported: calls are direct")
+    return Tool(name=body.name, description=body.description, parameters=_schema(body))
 
 
 def tool_choice(choice: ToolChoiceBody, offered: Sequence[Tool]) -> str:

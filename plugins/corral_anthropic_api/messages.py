@@ -20,10 +20,10 @@ from corral_anthropic_api.wire import CountWire, reply
 from corral_http.names import installed, required
 
 
-async def create(request: web.Request, body: MessagesBody, ping_s: float) -> web.StreamResponse:
+async def create(request: web.Request, body: MessagesBody, ping_s: float, *, skips_server: bool) -> web.StreamResponse:
     """Answer."""
     turns = _turns(body)
-    typed = await _typed(request.app[KERNEL], body, turns, least_tokens=1)
+    typed = await _typed(request.app[KERNEL], body, turns, least_tokens=1, skips_server=skips_server)
     tells_cache = _marks_cache(body, turns)
     answer = Answer(request, typed, body.model, estimated_tokens(body, turns), tells_cache=tells_cache)
     if body.stream:
@@ -33,10 +33,10 @@ async def create(request: web.Request, body: MessagesBody, ping_s: float) -> web
         return reply(answer.whole([piece async for piece in pieces]))
 
 
-async def count_tokens(request: web.Request, body: MessagesBody) -> web.Response:
+async def count_tokens(request: web.Request, body: MessagesBody, *, skips_server: bool) -> web.Response:
     """The tokens of the rendered prompt, also when it is longer than the context; a `compaction` would not count."""
     body = replace(body, compaction=None)
-    typed = await _typed(request.app[KERNEL], body, _turns(body), least_tokens=0)
+    typed = await _typed(request.app[KERNEL], body, _turns(body), least_tokens=0, skips_server=skips_server)
     rendered = await request.app[KERNEL].pipeline.render_only(typed)
     return reply(CountWire(input_tokens=len(rendered.token_ids)))
 
@@ -52,7 +52,9 @@ def _turns(body: MessagesBody) -> list[Turn]:
     return edited(turns, body.context_management)
 
 
-async def _typed(kernel: Kernel, body: MessagesBody, turns: Sequence[Turn], *, least_tokens: int) -> ChatRequest:
+async def _typed(
+    kernel: Kernel, body: MessagesBody, turns: Sequence[Turn], *, least_tokens: int, skips_server: bool
+) -> ChatRequest:
     """The request.  The order of checks is the wire's.  Raises BadRequest, ModelNotFound, Forbidden."""
     name = required(body.model)
     refusals.refuse(body)
@@ -60,7 +62,7 @@ async def _typed(kernel: Kernel, body: MessagesBody, turns: Sequence[Turn], *, l
         raise BadRequest("max_tokens is required and must be positive")
     if not turns:
         raise BadRequest("messages is required")
-    messages, tools = conversation(turns), fields.tools(body.tools, body.tool_choice)
+    messages, tools = conversation(turns), fields.tools(body.tools, body.tool_choice, skips_server=skips_server)
     typed = ChatRequest(
         model=name,
         messages=(*blocks.system(body.system), *messages),
@@ -71,7 +73,8 @@ async def _typed(kernel: Kernel, body: MessagesBody, turns: Sequence[Turn], *, l
         thinking_tokens=body.thinking.budget_tokens or -1,
         constraint=fields.constraint(body),
         overrides=fields.overrides(body),
-        strict_context=True,
+        truncate=body.truncate,
+        strict_context=not body.truncate,
     )
     model = installed(kernel, typed.model)
     if typed.think:  # asked of a model that cannot, it means nothing

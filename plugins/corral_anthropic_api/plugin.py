@@ -26,10 +26,14 @@ class Plugin:
     """Offers the dialect "anthropic" and the middleware "anthropic_models"."""
 
     class Config(Settings, frozen=True):
-        """`max_body_bytes` bounds a request's JSON, `ping_s` is how long a stream may be silent."""
+        """`max_body_bytes` bounds a request's JSON, `ping_s` is how long a stream may be silent.
+
+        `skip_server_tools`: tools that only Anthropic's servers could run are left out, not refused.
+        """
 
         max_body_bytes: int = 256 << 20
         ping_s: float = 15.0
+        skip_server_tools: bool = False
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -73,7 +77,7 @@ class AnthropicRoutes:
         """All routes of the dialect."""
         from corral_anthropic_api.routes import table
 
-        return table(self.config.max_body_bytes, self.config.ping_s)
+        return table(self.config)
 
     def render_error(self, error: CorralError, status: int) -> bytes:
         """See `error_body`."""

@@ -4,7 +4,7 @@ import msgspec
 from aiohttp import web
 from msgspec import UNSET, UnsetType
 
-from corral import JSONObject, ToolCall, Usage
+from corral import JSONObject, ToolCall, Truncated, Usage
 from corral_anthropic_api.identity import call_id
 
 
@@ -52,7 +52,7 @@ class UsageWire(Wire, frozen=True):
 
 
 class MessageWire(Wire, frozen=True, kw_only=True, tag="message"):
-    """The answer; the first event of a stream has one without an end."""
+    """The answer; the first event of a stream has one without an end.  `truncated`: the prompt was cut, as allowed."""
 
     id: str
     role: str = "assistant"
@@ -61,6 +61,7 @@ class MessageWire(Wire, frozen=True, kw_only=True, tag="message"):
     stop_reason: str | UnsetType = UNSET
     stop_sequence: str | UnsetType = UNSET
     usage: UsageWire
+    truncated: Truncated | UnsetType = UNSET
 
 
 class CountWire(Wire, frozen=True):

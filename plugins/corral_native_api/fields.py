@@ -144,6 +144,8 @@ def tools(wires: Sequence[JSONObject]) -> tuple[Tool, ...]:
 
 def _tool(wire: JSONObject, where: str) -> Tool:
     function = TOOL.typed(wire, where).function
+    if not function.name:  # the reference passes it on, but nobody could ever call it
+        raise BadRequest(f"{where}.function.name is required")
     return Tool(name=function.name, description=function.description, parameters=function.parameters, wire=wire)
 
 

@@ -169,3 +169,11 @@ async def test_a_tool_of_the_wrong_type_is_named(api):
         "json: Expected `object`, got `str` - at `$.tools[1].function.parameters`",
     )
     assert (await api.error("chat", {"model": "m", "tools": ["x"]}))[1].endswith("at `$.tools[0]`")
+
+
+@pytest.mark.parametrize("tool", [{"type": "function"}, {"type": "web_search"}, {"function": {"description": "d"}}])
+async def test_row_33_a_tool_without_a_name_is_refused(api, tool):
+    await api.add("t", "tools")
+    tools = [{"type": "function", "function": {"name": "f"}}, tool]
+    asked = {"model": "t", "messages": [{"role": "user", "content": "x"}], "tools": tools}
+    assert await api.error("chat", asked) == (400, "tools[1].function.name is required")

@@ -114,10 +114,31 @@ async def test_row_21_a_model_that_thinks(messages, doubles, fields):
     assert answer["usage"]["output_tokens_details"] == {"thinking_tokens": len("<think>hm</think>")}
 
 
-async def test_row_32_web_search_is_not_there(messages, prompt):
-    search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
-    assert (await messages.ok(tools=[search]))["content"] == [{"type": "text", "text": "Hello!"}]
-    assert "[tool]" not in prompt()
+class TestSkippedTools:
+    """With `skip_server_tools` what only Anthropic's servers could run is left out."""
+
+    @pytest.fixture
+    def tables(self):
+        offer = {"offer": ["loader", "tokenizer", "template", "engine", "source"]}
+        return {"doubles": offer, "anthropic_api": {"skip_server_tools": True}}
+
+    async def test_row_32_web_search_is_not_there(self, messages, prompt):
+        search = {"type": "web_search_20250305", "name": "web_search", "max_uses": 3}
+        assert (await messages.ok(tools=[search]))["content"] == [{"type": "text", "text": "Hello!"}]
+        assert "[tool]" not in prompt()
+
+
+async def test_too_long_a_prompt_is_cut_when_asked(messages):
+    await messages.add("s", weights={"context_length": 64})
+    long = [{"role": "user", "content": "x" * 200}]
+    status, _, said = await messages.error({"model": "s", "messages": long})
+    assert (status, "exceeds the available context size" in said) == (400, True)
+    answer = await messages.ok(model="s", messages=long, truncate=True)
+    assert answer["truncated"]["prompt_tokens"] > 200
+    assert answer["truncated"]["kept_tokens"] == answer["usage"]["input_tokens"] < 64
+    *_, end, _ = await messages.events(model="s", messages=long, truncate=True)
+    assert (end["type"], end["truncated"]) == ("message_delta", answer["truncated"])
+    assert "truncated" not in await messages.ok(truncate=True)
 
 
 async def test_row_33_count_tokens(messages):

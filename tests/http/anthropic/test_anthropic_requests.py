@@ -227,8 +227,55 @@ async def test_row_16_thinking_comes_back(messages, prompt):
 
 
 async def test_row_16_what_nobody_can_read_is_left_out(messages, prompt):
-    turn = {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}, {"type": "new"}, text("a")]}
+    turn = {"role": "assistant", "content": [{"type": "redacted_thinking", "data": "x"}, text("a")]}
     assert await rendered(messages, prompt, turn) == ["[assistant] a"]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"messages": [{"content": "x"}]}, "messages[0].role is required"),
+        (
+            {"messages": [user(text("a"), {"type": "container_upload", "file_id": "f"})]},
+            "messages[0].content[1].type is",
+        ),
+        ({"messages": [user({**PLAIN, "citations": {"enabled": True}})]}, "citations of a document is not supported"),
+        ({"messages": [user({**HIT, "citations": {"enabled": True}})]}, "citations of a search_result is not"),
+        ({"tools": [{"name": "a"}, {"input_schema": {"type": "object"}}]}, "tools[1].name is required"),
+        ({"tools": [{"name": "a", "allowed_callers": ["code_execution_20260120"]}]}, "tools[0].allowed_callers is not"),
+        *(
+            ({"tools": [{"name": "a"}, {"type": kind, "name": "n"}]}, "tools[1].type is not supported: ")
+            for kind in (
+                "browser_toolset_20260801",
+                "code_execution_20250825",
+                "computer_toolset_20260801",
+                "mcp_toolset",
+                "tool_search_tool_bm25",
+                "tool_search_tool_regex_20251119",
+                "web_fetch_20250910",
+                "web_search_20250305",
+            )
+        ),
+    ],
+)
+async def test_what_cannot_be_used_is_refused_by_name(messages, body, said):
+    for path in ("/v1/messages", "/v1/messages/count_tokens"):
+        status, kind, text = await messages.error({"model": "t", **body}, path)
+        assert (status, kind) == (400, INVALID)
+        assert text.startswith(said)
+
+
+async def test_what_asks_for_nothing_passes(messages, prompt):
+    document = {**PLAIN, "citations": {"enabled": False}}
+    tools = [{"name": "a", "allowed_callers": ["direct"], "strict": True, "defer_loading": False, "input_examples": []}]
+    assert "[tool] a" in await rendered(messages, prompt, user(document), model="t", tools=tools)
+
+
+async def test_results_of_tools_that_ran_elsewhere(messages, prompt):
+    call = {"type": "server_tool_use", "id": "s1", "name": "web_fetch", "input": {"url": "u"}}
+    found = {"type": "web_fetch_tool_result", "tool_use_id": "s1", "content": {"type": "web_fetch_result", "url": "u"}}
+    lines = await rendered(messages, prompt, {"role": "assistant", "content": [call, found]})
+    assert lines[1] == '[tool] <web_fetch> <s1> {"type":"web_fetch_result","url":"u"}'
 
 
 async def test_documents_and_search_results_are_text(messages, prompt):

@@ -63,7 +63,8 @@ class PromptGeneration:
         if self.isolate_clients:
             job = replace(job, cache_key=f"{job.client} {job.cache_key}")
         if request.tools:
-            constraint = what.template.constrain(frame, request.constraint, request.tool_choice)
+            constrain, asked_for = what.template.constrain, (request.constraint, request.tool_choice)
+            constraint = await asyncio.to_thread(constrain, frame, *asked_for)  # schemas may be large
             asked = constraint is not None and not constraint.kind.endswith("?")  # else it only holds what may come
             job = replace(job, constraint=constraint, must_answer=asked)
         output: list[int] = []

@@ -175,8 +175,11 @@ def _compile(tokenizer: "LLTokenizer", constraint: Constraint) -> Compiled:
     problem = matcher.get_error()
     if not problem:
         first = matcher.deep_copy()
-        is_empty = not any(first.compute_bitmask())
-        problem = first.get_error() or ("nothing matches it" if is_empty else "")
+        n_allowed = int.from_bytes(first.compute_bitmask(), "little").bit_count()
+        problem = first.get_error() or ("" if n_allowed else "nothing matches it")
+        is_empty = n_allowed == 1 and matcher.is_accepting()  # an end is all that may come
+        if not problem and is_empty and constraint.kind in ("gbnf", "lark"):
+            problem = "nothing but the empty text matches it"
     if not problem:
         return Compiled(matcher, Work(time.thread_time() - began))
     if problem.startswith("NoExtension"):

@@ -17,6 +17,26 @@ FORMAT_PATTERNS = {  # what the library's own leave open: leap years, and how ma
     "time": f"^{_TIME}$",
     "date-time": f"^{_DAY}[tT]{_TIME}$",
 }
+_PATH = "[A-Za-z0-9._~-]*(/[A-Za-z0-9._~-]*)*"
+_QUERY = "(\\?[A-Za-z0-9._~=&-]*)?(#[A-Za-z0-9._~-]*)?"
+FURTHER_FORMATS = {  # which the library does not know; of references to URIs those that need no escapes
+    "uri-reference": f"^(https?://[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*(:[1-9]\\d{{0,3}})?)?{_PATH}{_QUERY}$",
+    "json-pointer": "^(/([^~/]|~[01])*)*$",
+    "base64": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+    "byte": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
+    "base64url": "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$",
+    "jwt": "^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$",
+    "nanoid": "^[A-Za-z0-9_-]{21}$",
+    "cuid": "^c[0-9a-z]{8,}$",
+    "cuid2": "^[a-z][0-9a-z]+$",
+    "ulid": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
+}
+DESCRIBING_FORMATS = frozenset(  # what a text is for: any text will do
+    {
+        "password", "binary", "path", "file-path", "directory-path", "textarea", "markdown", "html", "text",
+        "multi-line", "int32", "int64", "uint32", "uint64", "float", "double", "decimal",
+    }
+)  # fmt: skip
 ONE_SCHEMA = ("items", "additionalItems", "additionalProperties")
 SCHEMA_LISTS = ("allOf", "anyOf", "oneOf", "prefixItems")
 SCHEMA_MAPS = ("properties", "patternProperties", "$defs", "definitions")

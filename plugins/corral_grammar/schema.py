@@ -14,15 +14,19 @@ import msgspec
 
 from corral import JSON, BadRequest, JSONObject
 from corral_grammar.alternatives import Alternatives
+from corral_grammar.counts import settle_counts
 from corral_grammar.endless import never_ends
+from corral_grammar.equivalents import rewritten
 from corral_grammar.keywords import (
     ANNOTATIONS,
     APPLIED_IN_PLACE,
     CHECKS,
     DEFAULTS,
+    DESCRIBING_FORMATS,
     FORMAT_LENGTHS,
     FORMAT_PATTERNS,
     FORMATS,
+    FURTHER_FORMATS,
     MAX_COUNT,
     ONE_SCHEMA,
     SCHEMA_LISTS,
@@ -112,13 +116,14 @@ class SchemaReader:
         check_rows(self.nodes, target)
         if not any("oneOf" in unquote(reference) for reference in self._refs.values()):  # their names must stay
             Alternatives(target).settle(schemas)
+        settle_counts(self.nodes)
         for schema in schemas:
             _complete_format(schema)
         return result[0]
 
     def _members(self, node: Node, enforced: JSONObject) -> Iterator[Node]:
         """Fill `enforced`; the schemas inside are still to be read."""
-        schema: JSONObject = node.schema
+        schema = rewritten(node.schema, lambda reference: target_of(reference, node.path, self.root))
         for key, value in schema.items():
             path = step(node.path, key)
             if not self._counts(key, value, path, at_root=node.path == self._path):
@@ -167,19 +172,15 @@ class SchemaReader:
             case "patternProperties":
                 for pattern in value:
                     self._check_regex(pattern, step(path, pattern))
-            case "format" if "string" in _types(schema) and value not in FORMATS:
-                raise BadRequest(f"{UNSUPPORTED}{path} {value!r} is not one of {', '.join(FORMATS)}")
+            case "format" if "string" in _types(schema) and not _is_clear(value, schema):
+                known = ", ".join((*FORMATS, *FURTHER_FORMATS))
+                raise BadRequest(f"{UNSUPPORTED}{path} {value!r} is not one of {known}, and there is no pattern")
             case "$ref":
                 self._refs[path] = value
             case "minLength" | "minItems" | "minProperties" if value > MAX_COUNT:
                 raise BadRequest(f"JSON schema too large: {path} is above {MAX_COUNT}")
             case "enum" | "const":
                 _check_depth(value, path)
-        least = max(1, len(set(schema.get("required", ()))))
-        if key == "minProperties" and value > least:
-            raise BadRequest(
-                f"{UNSUPPORTED}{path} cannot be enforced beyond the {least} required, for further names may repeat"
-            )
 
     def _check_regex(self, pattern: str, path: str) -> None:
         if pattern in self._patterns:
@@ -235,6 +236,11 @@ def _types(schema: JSONObject) -> list[str]:
     return kinds if isinstance(kinds, list) else [kinds]
 
 
+def _is_clear(name: str, schema: JSONObject) -> bool:
+    """Whether a format can be enforced, or says nothing that a pattern beside it does not."""
+    return name in FORMATS or name in FURTHER_FORMATS or name in DESCRIBING_FORMATS or "pattern" in schema
+
+
 def _check_depth(value: JSON, path: str) -> None:
     """Values of `enum` and `const` may be nested too."""
     level, depth = [value], 0
@@ -263,7 +269,9 @@ def _complete_format(schema: JSONObject) -> None:
     name = schema.get("format", "")
     if (longest := FORMAT_LENGTHS.get(name)) is not None:
         schema["maxLength"] = min(longest, schema.get("maxLength", longest))
-    if (pattern := FORMAT_PATTERNS.get(name)) is not None:
+    if name not in FORMATS and "string" in _types(schema):
+        schema.pop("format", None)
+    if (pattern := FORMAT_PATTERNS.get(name) or FURTHER_FORMATS.get(name)) is not None:
         if "pattern" in schema:
             schema["allOf"] = [*schema.get("allOf", ()), {"pattern": pattern}]
         else:

@@ -12,7 +12,7 @@ from corral import JSON, BadRequest, JSONObject, Tool, Unsupported, Value
 from corral.log import get_logger
 from corral_grammar.schema import SchemaReader, step, target_of
 from corral_grammar.tags import PLACE, UNSUPPORTED, pattern
-from corral_templates.output.writing import Grammar, commas, either, of_object, quote, tag
+from corral_templates.output.writing import Grammar, commas, either, lengths, of_object, quote, tag
 
 _SIMPLE_KEY = re.compile(r"[A-Za-z0-9_$.-]+")
 _ANY_KEY = "[A-Za-z_$][A-Za-z0-9_$.-]*"
@@ -102,6 +102,15 @@ class BareSchema:
         if "$ref" in asserted:
             self._alone(asserted, "$ref", path)
             return self.rule(self._target(asserted["$ref"]), path)
+        ways = asserted.get("anyOf", [])
+        if (
+            "properties" in asserted
+            and ways
+            and all(isinstance(each, dict) and each.keys() == {"required"} for each in ways)
+        ):
+            whole = {key: asserted[key] for key in asserted if key != "anyOf"}
+            needed = whole.get("required", [])
+            return either([self._body({**whole, "required": [*needed, *each["required"]]}, path) for each in ways])
         for key in ("anyOf", "allOf"):
             if key in asserted:
                 self._alone(asserted, key, path, *(("type",) if key == "anyOf" else ()))
@@ -145,9 +154,8 @@ class BareSchema:
         place = {"of": self.grammar.called(self.tool), "path": path}
         return self.grammar.json({PLACE: place, **schema}, self.tool)
 
-    def _string(self, schema: JSONObject, _: str) -> str:
-        most = schema.get("maxLength")
-        least, most = int(schema.get("minLength", 0)), None if most is None else int(most)
+    def _string(self, schema: JSONObject, path: str) -> str:
+        least, most = lengths(schema, path)
         return f"{tag(self.mark)} {self.grammar.until(self.mark, self._never_said, least, most)}"
 
     def _array(self, schema: JSONObject, path: str) -> str:

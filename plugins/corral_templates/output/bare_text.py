@@ -11,7 +11,7 @@ from corral import JSON, JSONObject, Tool, Unsupported
 from corral_grammar.schema import step
 from corral_grammar.tags import PLACE, UNSUPPORTED
 from corral_templates.output.coercion import coerce, kinds_of, referred
-from corral_templates.output.writing import DESCRIBES, Grammar, either, quote, require, tag
+from corral_templates.output.writing import DESCRIBES, Grammar, either, lengths, quote, require, tag
 
 _ASIDE = ("$defs", "definitions")
 _BESIDE = {*DESCRIBES, *_ASIDE, PLACE}
@@ -53,14 +53,13 @@ def bare(
             part.schema, {*_BESIDE, "type", "enum", "const"} if listed is not None else _BESIDE | _BOUNDS, part.path
         )
         words += [word for word in listed or () if isinstance(word, str) and (typed or coerce(word, schema) == word)]
-        free += [] if listed is not None else [part.schema]
+        free += [] if listed is not None else [(part.schema, part.path)]
     edge = "" if typed else "NL?"  # there a reader takes a line break for a part of the text
     bodies = [f"{edge} ({' | '.join(map(quote, words))}) {edge} {tag(closing)}"] if words else []
     if free:
-        starts = _starts(others, is_bounded=any(one.keys() & _BOUNDS - {"type"} for one in free))
-        for one in free:
-            least, most = int(one.get("minLength", 0)), one.get("maxLength")
-            most = None if most is None else int(most)
+        starts = _starts(others, is_bounded=any(one.keys() & _BOUNDS - {"type"} for one, _ in free))
+        for one, path in free:
+            least, most = lengths(one, path)
             bodies.append(grammar.until(closing, never, least, most, starts=starts, trims=not typed))
     bodies += [_as_json(grammar, {**part.schema, **_around(schema, part.path)}, closing, tool) for part in others]
     if not bodies:

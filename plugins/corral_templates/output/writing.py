@@ -7,13 +7,15 @@ Lark as the grammar plugin reads it: `%json` a value that a schema describes, `%
 import json
 from collections.abc import Callable, Sequence
 
-from corral import CorralError, JSONObject, Tool, Unsupported, Value
+from corral import BadRequest, CorralError, JSONObject, Tool, Unsupported, Value
 from corral.log import get_logger
+from corral_grammar.schema import SchemaReader
 from corral_grammar.tags import LOOSE, PLACE, UNSUPPORTED
 from corral_templates.output.coercion import kinds_of, with_definitions
 
 DESCRIBES = ("title", "description", "default", "examples", "example", "deprecated", "readOnly", "writeOnly")
 OBJECT_KEYS = {"type", "properties", "required", "additionalProperties", "$defs", "definitions", "$schema", *DESCRIBES}
+_MAX_LEAST, _MAX_MOST = 500, 1000  # characters of one text: the library's work grows with the square of them
 _ANY_KEY = "/[A-Za-z_][A-Za-z0-9_.-]*/"
 
 Inside = Callable[["Grammar", Sequence[Tool]], str]
@@ -125,6 +127,14 @@ class Grammar:
         place = {"of": self.called(tool), "path": f"$.properties.{key}"}
         return {PLACE: place, **with_definitions(schema, tool.parameters)}
 
+    def sound(self, schema: JSONObject) -> JSONObject:
+        """The schema of all arguments.  Raises Unsupported by the path of what is no JSON schema, or not enforced."""
+        try:
+            SchemaReader(schema, lambda _: "").read()
+        except BadRequest as err:
+            raise Unsupported(err.message) from err
+        return schema
+
     def until(
         self,
         closing: str,
@@ -161,7 +171,7 @@ class Grammar:
             return f"({write(_ANY_KEY, None)})*"
 
     def _parameters(self, tool: Tool, write: Callable[[str, JSONObject | None], str]) -> str:
-        schema, parts = of_object(tool.parameters), []
+        schema, parts = self.sound(of_object(tool.parameters)), []
         require(schema, OBJECT_KEYS, "$")
         properties, required = schema.get("properties"), schema.get("required", [])
         if not isinstance(properties, dict):
@@ -185,6 +195,16 @@ def of_object(schema: JSONObject) -> JSONObject:
     if any(kind != "object" for kind in kinds_of(schema)):
         raise Unsupported("$.type must be object, for the arguments of a call are one")
     return schema
+
+
+def lengths(schema: JSONObject, path: str) -> tuple[int, int | None]:
+    """How long a text must and may be.  Raises Unsupported by its path for more than can be counted."""
+    for key, limit in (("minLength", _MAX_LEAST), ("maxLength", _MAX_MOST)):
+        if schema.get(key, 0) > limit:
+            text = f"{path}.{key} cannot be enforced above {limit} in this model's notation of calls"
+            raise Unsupported(f"{UNSUPPORTED}{text}")
+    most = schema.get("maxLength")
+    return int(schema.get("minLength", 0)), None if most is None else int(most)
 
 
 def require(schema: JSONObject, keys: set[str], path: str) -> None:

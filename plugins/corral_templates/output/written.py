@@ -174,7 +174,7 @@ class Python(Value, frozen=True):
 
     def _call(self, grammar: Grammar, tool: Tool) -> str:
         try:
-            schema = of_object(tool.parameters)
+            schema = grammar.sound(of_object(tool.parameters))
             require(schema, OBJECT_KEYS, "$")
         except Unsupported as err:
             raise grammar.unsupported(tool, err) from err

@@ -126,6 +126,13 @@ def test_long_sources_are_refused_at_once(build: Callable[..., GrammarState], ki
     assert time.process_time() - began < 1
 
 
+@pytest.mark.parametrize(("kind", "source"), [("gbnf", "root ::= "), ("gbnf", 'root ::= ""'), ("lark", "start:")])
+def test_a_grammar_of_nothing_is_refused(build: Callable[..., GrammarState], kind: str, source: str) -> None:
+    with pytest.raises(BadRequest, match="nothing but the empty text matches it"):
+        build(kind, source)
+    assert build("gbnf", 'root ::= "a"?').may_end
+
+
 def test_what_takes_too_long_is_refused(build: Callable[..., GrammarState]) -> None:
     schema = '{"properties": {' + ", ".join(f'"property{i}": {{"type": "string"}}' for i in range(900)) + "}"
     schema += ', "required": ["property0"]}'

@@ -314,6 +314,8 @@ def test_what_is_allowed_of_several_types_is_read_as_one_of_them(
         ({"anyOf": [{"type": "string"}, {"type": "array", "contains": {}}]}, "$.properties.v.anyOf[1].contains"),
         ({"anyOf": [{"type": "string"}, {"const": True}]}, "$.properties.v.anyOf[1]"),
         ({"pattern": "a"}, "$.properties.v.pattern"),
+        ({"type": "string", "maxLength": 100_000}, "$.properties.v.maxLength"),
+        ({"anyOf": [{"type": "null"}, {"type": "string", "minLength": 501}]}, "$.properties.v.anyOf[1].minLength"),
     ],
 )
 def test_unions_that_cannot_be_enforced_are_refused_by_their_path(build: Build, described: object, path: str) -> None:
@@ -321,3 +323,21 @@ def test_unions_that_cannot_be_enforced_are_refused_by_their_path(build: Build, 
     strict = Tool(name="f", parameters=parameters, wire={"function": {"strict": True}})
     with pytest.raises(BadRequest, match=re.escape(f"tools[0] (f): {path} cannot be enforced")):
         build(*unpacked(constrain(style_of("qwen3-coder"), Conversation(tools=(strict,)), None, "auto")))
+
+
+@pytest.mark.parametrize("name", ["qwen3-coder", "olmo3"])
+@pytest.mark.parametrize(
+    ("parameters", "said"),
+    [
+        ({"type": [1]}, "invalid JSON schema: $.type must be"),
+        ({"type": "object", "properties": []}, "invalid JSON schema: $.properties must be"),
+        ({"type": "object", "properties": {"v": 7}}, "invalid JSON schema: $.properties must be"),
+        (
+            {"type": "object", "properties": {"v": {"$ref": "http://x/y"}}},
+            "$.properties.v.$ref 'http://x/y' is outside",
+        ),
+    ],
+)
+def test_what_is_no_schema_is_refused(name: str, parameters: dict[str, object], said: str) -> None:
+    with pytest.raises(Unsupported, match=re.escape(f"tools[0] (f): {said}")):
+        constrain(style_of(name), Conversation(tools=(Tool(name="f", parameters=parameters),)), None, "required")

@@ -147,10 +147,22 @@ def test_a_schema_that_recurs(build: Build, texts: Bytes, name: str) -> None:
         assert accepts(build("lark", made.source), texts, written(name, arguments)) is fits, arguments
 
 
+@pytest.mark.parametrize("name", SECTIONS)
+def test_how_many_properties_there_must_be(build: Build, texts: Bytes, name: str) -> None:
+    schema = {"type": "object", "properties": {key: {"type": "integer"} for key in "abc"}, "minProperties": 2}
+    made = forced(name, Tool(name="f", parameters=schema))
+    for keys, fits in (("ab", True), ("ac", True), ("abc", True), ("a", False), ("c", False), ("", False)):
+        text = written(name, dict.fromkeys(keys, 1))
+        assert accepts(build("lark", made.source), texts, text) is fits, keys
+
+
 @pytest.mark.parametrize("name", QUOTES)
 @pytest.mark.parametrize(
     ("described", "path"),
     [
+        ({"type": "string", "maxLength": 5000}, "$.properties.v.maxLength"),
+        ({"type": "string", "minLength": 900}, "$.properties.v.minLength"),
+        ({"type": [1]}, "invalid JSON schema: $.properties.v.type must be"),
         ({"type": "string", "pattern": "^a$"}, "$.properties.v.pattern"),
         ({"type": "string", "format": "date"}, "$.properties.v.(format|pattern)"),
         ({"type": "array", "prefixItems": [{"type": "string"}]}, "$.properties.v.prefixItems"),
@@ -161,7 +173,7 @@ def test_a_schema_that_recurs(build: Build, texts: Bytes, name: str) -> None:
 )
 def test_what_cannot_be_written_is_refused_by_its_path(name: str, described: object, path: str) -> None:
     tool = Tool(name="f", parameters={"type": "object", "properties": {"v": described}})
-    with pytest.raises(Unsupported, match=rf"^tools\[0\] \(f\): {path}".replace("$", r"\$").replace(".", r"\.")):
+    with pytest.raises(Unsupported, match=r"^tools\[0\] \(f\): " + path.replace("$", r"\$").replace(".", r"\.")):
         forced(name, tool, "required")
 
 

@@ -63,10 +63,18 @@ WRONG = [
     ({"properties": {"first name": {"uniqueItems": True}}}, '$.properties["first name"].uniqueItems cannot be'),
     ({"if": {}, "then": {}}, "$.if cannot be enforced"),
     ({"contains": {}}, "$.contains cannot be enforced"),
-    ({"propertyNames": {}}, "$.propertyNames cannot be enforced"),
+    ({"propertyNames": {"minLength": 2}}, "$.propertyNames cannot be enforced"),
+    ({"propertyNames": {"pattern": "["}}, '$.patternProperties["["]: unclosed character class'),
+    ({"propertyNames": {"$ref": "#/$defs/x"}}, "'#/$defs/x' leads nowhere"),
+    ({"anyOf": [{"type": "string"}], "nullable": True}, "$.nullable cannot be enforced"),
     ({"dependentRequired": {}}, "$.dependentRequired cannot be enforced"),
     ({"unevaluatedProperties": False}, "$.unevaluatedProperties cannot be enforced"),
     ({"minProperties": 2}, "$.minProperties cannot be enforced beyond the 1 required"),
+    (
+        {"properties": {"a": {"properties": {f"p{i}": {} for i in range(60)}, "minProperties": 30}}},
+        "$.properties.a.minProperties cannot be enforced: there are too many ways to choose 30 of 60",
+    ),
+    ({"properties": {"a": {}}, "minProperties": 2}, "$.minProperties asks for more properties than there are"),
     ({"minimun": 3}, "unknown JSON schema keyword: $.minimun"),
     ({"properties": {"a": {"$id": "x"}}}, "$.properties.a.$id"),
     ({"type": "string", "format": "iban"}, "$.format 'iban' is not one of date-time"),
@@ -199,6 +207,17 @@ MATCHES = [
     ),
     ({"type": "object", "additionalProperties": {"type": "null"}, "maxProperties": 1}, ['{"a": null}'], ['{"a": 1}']),
     (
+        {"properties": {name: {"type": "null"} for name in "abc"}, "minProperties": 2},
+        ['{"a": null, "c": null}', '{"b": null, "c": null}', '{"a": null, "b": null, "c": null}'],
+        ["{}", '{"a": null}', '{"c": null}', '{"c": null, "d": null}'],
+    ),
+    (
+        {"properties": {name: {"type": "null"} for name in "abc"}, "required": ["b"], "minProperties": 2},
+        ['{"a": null, "b": null}', '{"b": null, "c": null}'],
+        ['{"b": null}', '{"a": null, "c": null}'],
+    ),
+    ({"properties": {"a": {"type": "null"}}, "minProperties": 1}, ['{"a": null}'], ["{}"]),
+    (
         {"$ref": "#/$defs/tree", "$defs": {"tree": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}},
         ["[]", "[[],[[]]]"],
         ["[1]"],
@@ -215,6 +234,43 @@ MATCHES = [
         ['{"k": "c"}'],
     ),
     ({"allOf": [{"minimum": 2}, {"type": "integer", "maximum": 4}]}, ["3"], ["1", "5"]),
+    *(
+        (
+            {"type": "object", "propertyNames": names, "additionalProperties": {"type": "integer"}},
+            ['{"é": 1}'],
+            ['{"a": ""}'],
+        )
+        for names in ({}, True, {"type": "string", "title": "Key"})
+    ),
+    *(
+        (
+            {
+                "type": "object",
+                "propertyNames": names,
+                "additionalProperties": {"type": "integer"},
+                "$defs": {"K": {"enum": ["a", "b"], "title": "K", "type": "string"}},
+            },
+            ["{}", '{"a": 1}', '{"a": 1, "b": 2}'],
+            ['{"c": 1}', '{"a": ""}'],
+        )
+        for names in ({"enum": ["a", "b"]}, {"$ref": "#/$defs/K"})
+    ),
+    ({"properties": {"a": {}, "b": {}}, "propertyNames": {"const": "b"}}, ["{}", '{"b": 1}'], ['{"a": 1}']),
+    (
+        {"type": "object", "propertyNames": {"pattern": "^x"}, "additionalProperties": {"type": "null"}},
+        ["{}", '{"x1": null}'],
+        ['{"y": null}', '{"x": 1}'],
+    ),
+    ({"type": "string", "nullable": True}, ['"a"', "null"], ["1"]),
+    ({"type": "string", "enum": ["a"], "nullable": True}, ['"a"', "null"], ['"b"']),
+    ({"type": "integer", "minimum": -(2**63), "maximum": 2**63 - 1}, ["-5", "0", "123456789012345678"], ["1.5"]),
+    ({"type": "string", "format": "password"}, ['"a b"'], ["1"]),
+    ({"type": "string", "format": "starts_with", "pattern": "^a.*"}, ['"ab"'], ['"b"']),
+    ({"type": "string", "format": "base64"}, ['""', '"YWI="'], ['"YWI"', '"?"']),
+    ({"type": "string", "format": "base64", "pattern": "^Y"}, ['"YWI="'], ['"ZWI="', '"Y"']),
+    ({"type": "string", "format": "ulid"}, ['"01ARZ3NDEKTSV4RRFFQ69G5FAV"'], ['"81ARZ3NDEKTSV4RRFFQ69G5FAV"', '"01"']),
+    ({"type": "string", "format": "uri-reference"}, ['"a/b?c=d#e"', '"https://a.example/x"'], ['"a b"']),
+    ({"type": "string", "format": "json-pointer"}, ['""', '"/a/~0b"'], ['"a"', '"/~2"']),
     (True, ["1", '{"a": [1]}'], ["x"]),
     ({"title": "anything"}, ["1", '{"a": [1]}'], ["x"]),
 ]

@@ -30,7 +30,7 @@ class Resident:
     def __init__(self, key: str, model: StoredModel, keep_alive_s: float) -> None:
         self.key, self.model, self.keep_alive_s = key, model, keep_alive_s
         self.runner: Runner | None = None
-        self.active, self.num_ctx = 0, 0  # the latest request's context: a share of memory, not a matter of loading
+        self.active, self.load_ms, self.num_ctx = 0, 0, 0  # the context of the latest request
         self.expires_at: float | None = None  # on the monotonic clock; None while in use or never
         self.timer: asyncio.TimerHandle | None = None
 
@@ -156,9 +156,9 @@ class ModelPool:
             resident.active = self._waiting.count(self._loading[key])  # held for each of them before anybody may evict
             if not resident.active:
                 self._start_clock(resident)
-            load_ms = round((time.perf_counter() - began) * 1e3)
+            resident.load_ms = round((time.perf_counter() - began) * 1e3)
             size = resident.runner.stats().weights_bytes if resident.runner else 0
-            get_logger("pool").info("model.loaded", model=model.ref.name, size_bytes=size, load_ms=load_ms)
+            get_logger("pool").info("model.loaded", model=model.ref.name, size_bytes=size, load_ms=resident.load_ms)
             return resident
 
     def _patience_s(self, model: StoredModel) -> float | None:
@@ -250,10 +250,10 @@ class ModelPool:
         now, wall, rows = time.monotonic(), time.time(), []
         for resident in self._residents.values():
             at = wall + (resident.expires_at or now + resident.keep_alive_s) - now
-            stats = resident.runner.stats() if resident.runner else None
-            size, room = (stats.weights_bytes + stats.kv_bytes, stats.kv_tokens) if stats else (0, 0)
+            s = resident.runner.stats() if resident.runner else None
+            size, room = (s.weights_bytes + s.kv_bytes, s.kv_tokens) if s else (0, 0)
             n_ctx = min(resident.num_ctx or room, room, resident.weights.info.context_length or room)
-            did = {"active": stats.active, "queued": stats.queued, **stats.totals.facts} if stats else {}
+            did = {"active": s.active, "queued": s.queued, "load_ms": resident.load_ms, **s.totals.facts} if s else {}
             row = LoadedModel(model=resident.model, size_bytes=size, context_length=n_ctx, expires_at=at, activity=did)
             rows.append(row)
         return sorted(rows, key=lambda row: -row.expires_at)

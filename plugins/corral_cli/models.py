@@ -68,11 +68,23 @@ def activity_table(answer: JSONObject, prefix: str) -> str:
 
         counts = ("active", "queued", "prompt_tokens", "cached_tokens", "eval_tokens")
         guesses = f"{done.get('accepted_tokens', 0)} of {done.get('drafted_tokens', 0)}"
-        times = map(took, ("queue_ms", "prompt_ms", "eval_ms"))
+        times = map(took, ("load_ms", "queue_ms", "prompt_ms", "eval_ms"))
         return (model["name"], *(str(done.get(name, 0)) for name in counts), guesses, *times)
 
     rows = [row(model) for model in answer["models"] or () if model["name"].startswith(prefix)]
-    header = ("NAME", "ACTIVE", "QUEUED", "PROMPT", "CACHED", "GENERATED", "GUESSED", "QUEUE", "PREFILL", "DECODE")
+    header = (
+        "NAME",
+        "ACTIVE",
+        "QUEUED",
+        "PROMPT",
+        "CACHED",
+        "GENERATED",
+        "GUESSED",
+        "LOAD",
+        "QUEUE",
+        "PREFILL",
+        "DECODE",
+    )
     return table(header, rows)
 
 

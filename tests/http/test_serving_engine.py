@@ -142,6 +142,7 @@ async def test_ps_tells_what_a_model_does_and_did(serve, isolation):
         assert done["eval_tokens"] == 24
         assert done["cached_tokens"] == whole[0][-1]["prompt_eval_count"] - 1
         assert {"queue_ms", "prompt_ms", "eval_ms"} <= done.keys()
+        assert done["load_ms"] > 0
         (plain,) = (await (await client.get("/api/ps")).json())["models"]
         assert "activity" not in plain
         await asyncio.gather(*held)

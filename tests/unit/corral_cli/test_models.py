@@ -33,15 +33,22 @@ def test_ps_of_nothing_is_a_header(corral, server: FakeServer, capsys) -> None:
 
 def test_ps_verbose_tells_what_models_do(corral, server: FakeServer, capsys) -> None:
     done = {"active": 2, "queued": 1, "prompt_tokens": 900, "cached_tokens": 300, "eval_tokens": 80}
-    done |= {"drafted_tokens": 12, "accepted_tokens": 9, "queue_ms": 40.0, "prompt_ms": 1500.0, "eval_ms": 2340.0}
+    done |= {
+        "drafted_tokens": 12,
+        "accepted_tokens": 9,
+        "load_ms": 1240,
+        "queue_ms": 40.0,
+        "prompt_ms": 1500.0,
+        "eval_ms": 2340.0,
+    }
     row = {"name": "m:latest", "digest": "0" * 64, "size": 1, "expires_at": "2999-01-01T00:00:00Z"}
     server.replies["GET /api/ps?verbose=1"] = {"models": [{**row, "activity": done}, {**row, "name": "n:latest"}]}
     assert corral("ps", "--verbose") == 0
     lines = capsys.readouterr().out.splitlines()
     assert [" ".join(line.split()) for line in lines[4:]] == [
-        "NAME ACTIVE QUEUED PROMPT CACHED GENERATED GUESSED QUEUE PREFILL DECODE",
-        "m:latest 2 1 900 300 80 9 of 12 0.0 s 1.5 s 2.3 s",
-        "n:latest 0 0 0 0 0 0 of 0 0.0 s 0.0 s 0.0 s",
+        "NAME ACTIVE QUEUED PROMPT CACHED GENERATED GUESSED LOAD QUEUE PREFILL DECODE",
+        "m:latest 2 1 900 300 80 9 of 12 1.2 s 0.0 s 1.5 s 2.3 s",
+        "n:latest 0 0 0 0 0 0 of 0 0.0 s 0.0 s 0.0 s 0.0 s",
     ]
 
 

@@ -1,22 +1,14 @@
 """Fields that would change the answer and that nothing here can do: each is refused by its name."""
 
-from corral import JSON, JSONObject, Unsupported, Value
+from corral import JSONObject, Unsupported
 from corral_anthropic_api.bodies import MessagesBody
-
-
-class Unserved(Value, frozen=True):
-    """A field, what to do instead, and the values beside null that ask for nothing."""
-
-    name: str
-    instead: str
-    harmless: tuple[JSON, ...] = ()
-
+from corral_http.unserved import Unserved, first_asked
 
 _UNSERVED = (
-    Unserved(name="compaction", instead="conversations are not summarized here; shorten messages"),
-    Unserved(name="container", instead="there are no containers and no skills here", harmless=({},)),
-    Unserved(name="fallbacks", instead="no request is declined here; name one model", harmless=([], "default")),
-    Unserved(name="mcp_servers", instead="no servers are called from here; give their tools in tools", harmless=([],)),
+    Unserved(path="compaction", why="conversations are not summarized here; shorten messages"),
+    Unserved(path="container", why="there are no containers and no skills here", harmless=({},)),
+    Unserved(path="fallbacks", why="no request is declined here; name one model", harmless=([], "default")),
+    Unserved(path="mcp_servers", why="no servers are called from here; give their tools in tools", harmless=([],)),
 )
 
 
@@ -36,7 +28,5 @@ def refuse(body: MessagesBody) -> None:
     if body.thread is not None:
         text = "thread is not supported: conversations are not kept here; send all messages, without thread"
         raise RefusedDetails(text, {"error_code": "thread_unsupported_request", "unsupported": ["thread"]})
-    for field in _UNSERVED:
-        value = getattr(body, field.name)
-        if value is not None and value not in field.harmless:
-            raise Unsupported(f"{field.name} is not supported: {field.instead}")
+    if asked := first_asked(body, _UNSERVED):
+        raise Unsupported(f"{asked.path} is not supported: {asked.why}")

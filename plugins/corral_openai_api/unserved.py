@@ -2,36 +2,15 @@
 
 from collections.abc import Iterable
 
-from corral import JSON, Value
+from corral_http.unserved import Unserved, first_asked
 from corral_openai_api.bodies import Body
-from corral_openai_api.errors import FieldError, unsupported
-
-
-class Unserved(Value, frozen=True):
-    """A field by its path, why it is not served, and the values beside null that change nothing."""
-
-    path: str
-    why: str
-    harmless: tuple[JSON, ...] = ()
+from corral_openai_api.errors import unsupported
 
 
 def refuse(body: Body, fields: Iterable[Unserved]) -> None:
     """Raises FieldError for the first field of these that asks for something."""
-    for field in fields:
-        value = at(body, field.path)
-        if value is not None and value not in field.harmless:
-            raise unsupported(field.path, field.why)
-
-
-def at(body: Body, path: str) -> JSON:
-    """What stands at a path like `text.verbosity`; None for nothing.  Raises FieldError where it is no object."""
-    name, _, inside = path.partition(".")
-    value = getattr(body, name)
-    if not inside or value is None:
-        return value
-    if not isinstance(value, dict):
-        raise FieldError(f"{name} must be an object", name, "invalid_type")
-    return value.get(inside)
+    if asked := first_asked(body, fields):
+        raise unsupported(asked.path, asked.why)
 
 
 _LIKE_TEXT = "no model here can be told how wordy to be; say it in the messages"

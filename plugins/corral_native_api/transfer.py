@@ -4,8 +4,9 @@ from contextlib import aclosing
 
 from aiohttp import web
 
-from corral import BadRequest, CorralError, Progress
+from corral import BadRequest, CorralError, ModelNotFound, ModelRef, Progress
 from corral.kernel import Kernel
+from corral.log import get_logger
 from corral.server import KERNEL
 from corral_http.names import required
 from corral_native_api.bodies import TransferBody
@@ -18,8 +19,23 @@ async def pull(request: web.Request, body: TransferBody) -> web.StreamResponse:
     if not body.target.strip():
         raise BadRequest("invalid model name", code="invalid_name")
     ref = kernel.store.resolve(kernel.parse_ref(body.target))
-    steps = kernel.pull(ref, insecure=body.insecure)
+    steps = kernel.pull(ref, insecure=body.insecure) if ref.source in kernel.sources else _as_installed(kernel, ref)
     return await report(request, steps, streaming=body.stream)
+
+
+async def _as_installed(kernel: Kernel, ref: ModelRef) -> Steps:
+    """No source serves the name: a model that is installed is what there is, and any other is not there."""
+    yield Progress(status="pulling manifest")
+    try:
+        kernel.store.get(ref)
+    except ModelNotFound:
+        async with aclosing(kernel.pull(ref)) as nothing:  # which tells what sources there are
+            async for step in nothing:
+                yield step
+        return
+    get_logger("native_api").info("pull.kept_installed", model=ref.name, source=ref.source)
+    yield Progress(status=f"nowhere to pull {ref.name} from: the installed model stays")
+    yield Progress(status="success")
 
 
 async def push(request: web.Request, body: TransferBody) -> web.StreamResponse:

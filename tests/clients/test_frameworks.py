@@ -1,4 +1,4 @@
-"""What people build with: frameworks over the native and the OpenAI dialect, with the calls of their READMEs."""
+"""What people build with: frameworks over all three dialects, with the calls of their READMEs."""
 
 import pytest
 
@@ -11,6 +11,7 @@ import pytest
         "litellm_routes.py",
         "litellm_embed.py",
         "pydantic_ai_openai.py",
+        "pydantic_ai_anthropic.py",
         "instructor_openai.py",
     ],
 )

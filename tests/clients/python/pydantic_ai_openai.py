@@ -14,8 +14,7 @@ agent = Agent(OpenAIChatModel("smollm2", provider=provider), instructions="Be co
 
 result = agent.run_sync("What is the capital of France?")
 assert "Paris" in result.output
-usage = result.usage() if callable(result.usage) else result.usage
-assert usage.output_tokens > 0 < usage.input_tokens
+assert result.usage.output_tokens > 0 < result.usage.input_tokens
 
 
 async def streamed() -> str:

@@ -19,13 +19,16 @@ FORMAT_PATTERNS = {  # what the library's own leave open: leap years, and how ma
 }
 _PATH = "[A-Za-z0-9._~-]*(/[A-Za-z0-9._~-]*)*"
 _QUERY = "(\\?[A-Za-z0-9._~=&-]*)?(#[A-Za-z0-9._~-]*)?"
-FURTHER_FORMATS = {  # which the library does not know; of references to URIs those that need no escapes
+_BYTE = "(\\d|[1-9]\\d|1\\d\\d|2[0-4]\\d|25[0-5])"
+FURTHER_FORMATS = {  # which the library does not know; of references those without escapes, of networks /24 and /32
     "uri-reference": f"^(https?://[A-Za-z0-9-]+(\\.[A-Za-z0-9-]+)*(:[1-9]\\d{{0,3}})?)?{_PATH}{_QUERY}$",
     "json-pointer": "^(/([^~/]|~[01])*)*$",
     "base64": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
     "byte": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
     "base64url": "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$",
     "jwt": "^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$",
+    "ipv4network": f"^({_BYTE}\\.){{3}}({_BYTE}/32|0/24)$",
+    "ipv4interface": f"^({_BYTE}\\.){{3}}{_BYTE}/([12]?\\d|3[0-2])$",
     "nanoid": "^[A-Za-z0-9_-]{21}$",
     "cuid": "^c[0-9a-z]{8,}$",
     "cuid2": "^[a-z][0-9a-z]+$",

@@ -270,6 +270,11 @@ MATCHES = [
     ({"type": "string", "format": "base64", "pattern": "^Y"}, ['"YWI="'], ['"ZWI="', '"Y"']),
     ({"type": "string", "format": "ulid"}, ['"01ARZ3NDEKTSV4RRFFQ69G5FAV"'], ['"81ARZ3NDEKTSV4RRFFQ69G5FAV"', '"01"']),
     ({"type": "string", "format": "uri-reference"}, ['"a/b?c=d#e"', '"https://a.example/x"'], ['"a b"']),
+    (
+        {"type": "string", "format": "ipv4network"},
+        ['"10.0.0.0/24"', '"10.0.255.7/32"'],
+        ['"10.0.0.1/24"', '"1.2.3.256/32"'],
+    ),
     ({"type": "string", "format": "json-pointer"}, ['""', '"/a/~0b"'], ['"a"', '"/~2"']),
     (True, ["1", '{"a": [1]}'], ["x"]),
     ({"title": "anything"}, ["1", '{"a": [1]}'], ["x"]),

@@ -131,6 +131,7 @@ class ChatBody(CompletionCommonBody, frozen=True):
     parallel_tool_calls: bool = True
     reasoning_effort: str = ""
     reasoning: ReasoningBody | None = None
+    chat_template_kwargs: JSONObject | None = None  # an extension: see `fields.think`
     logprobs: bool = False
     top_logprobs: int = 0
     modalities: tuple[str, ...] = ()

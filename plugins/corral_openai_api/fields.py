@@ -110,12 +110,40 @@ def keep_alive(value: str | float | None) -> float | None:
     return math.inf if seconds < 0 else float(seconds)
 
 
-def think(effort: str, reasoning: ReasoningBody | None) -> Think | None:
-    """False, or a level; None leaves it to the model.  The object wins over the field, even when it is empty."""
+def think(effort: str, reasoning: ReasoningBody | None, variables: JSONObject | None = None) -> Think | None:
+    """False, True or a level; None leaves it to the model.
+
+    The object wins over the field, even when it is empty, and both over `variables`: `chat_template_kwargs`, of which
+    templates here see those that are about thinking.  Raises FieldError for any other.
+    """
+    told = _told(variables or {})
+    if reasoning is None and not effort:
+        return told
     effort, param = (effort, "reasoning_effort") if reasoning is None else (reasoning.effort, "reasoning.effort")
+    return _level(effort, param)
+
+
+def _level(effort: str, param: str) -> Think | None:
     if effort not in _THINK:
-        raise FieldError(f'invalid reasoning value: "{effort}" (must be {_EFFORTS})', param)
+        raise FieldError(f'invalid reasoning value: "{effort[:40]}" (must be {_EFFORTS})', param)
     return _THINK[effort]
+
+
+def _told(variables: JSONObject) -> Think | None:
+    level: Think | None = None
+    switch: Think | None = None
+    for name, value in variables.items():
+        param = f"chat_template_kwargs.{name[:40]}"
+        if name in ("enable_thinking", "thinking") and isinstance(value, bool):
+            switch = value
+        elif name == "reasoning_effort" and isinstance(value, str):
+            level = _level(value, param)
+        elif name in ("enable_thinking", "thinking", "reasoning_effort"):
+            raise FieldError(f"{param} must be a {'string' if name == 'reasoning_effort' else 'boolean'}", param)
+        else:
+            known = "enable_thinking, thinking and reasoning_effort"
+            raise FieldError(f"{param} is not passed to templates; only {known} are", param)
+    return level if switch is not False and level is not None else switch
 
 
 def thinking_tokens(body: CommonBody) -> int:

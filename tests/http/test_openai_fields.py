@@ -29,7 +29,7 @@ CHAT_WORKS: list[tuple[str, Any, Any]] = [
     ("presence_penalty", 0.5, lambda job, _: job.options.presence_penalty == 0.5),
     ("logit_bias", {"5": 3}, lambda job, _: job.options.logit_bias == {5: 3}),
     ("logprobs", True, lambda _, answer: answer["choices"][0]["logprobs"]["content"]),
-    ("top_logprobs", 2, lambda job, _: job.n_logprobs in (-1, 2)),
+    ("top_logprobs", 2, lambda job, _: job.n_logprobs == 2),
     ("max_completion_tokens", 3, lambda job, _: job.max_tokens == 3),
     ("max_tokens", 3, lambda job, _: job.max_tokens == 3),
     ("modalities", ["text"], lambda _, answer: answer["choices"]),

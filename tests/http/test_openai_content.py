@@ -131,6 +131,48 @@ async def test_row_20_none(openai, doubles):
     assert await thinks(openai, doubles, reasoning={"effort": "none"}, reasoning_effort="high") == plain
 
 
+@pytest.mark.parametrize(
+    ("variables", "thinks_so"),
+    [
+        ({"enable_thinking": True}, True),
+        ({"thinking": True}, True),
+        ({"reasoning_effort": "low"}, True),
+        ({"enable_thinking": True, "reasoning_effort": "high"}, True),
+        ({"enable_thinking": False}, False),
+        ({"enable_thinking": False, "reasoning_effort": "high"}, False),
+        (None, True),
+        ({}, True),
+    ],
+)
+async def test_f30_variables_of_the_template(openai, doubles, variables, thinks_so):
+    await openai.add("t", "thinking")
+    answer = await thinks(openai, doubles, chat_template_kwargs=variables)
+    assert answer.get("reasoning") == ("hm" if thinks_so else None)
+    plain = await thinks(openai, doubles, chat_template_kwargs={"enable_thinking": True}, reasoning_effort="none")
+    assert "reasoning" not in plain
+
+
+@pytest.mark.parametrize(
+    ("variables", "param"),
+    [
+        *(({name: value}, f".{name}") for name, value in (("enable_thinking", "yes"), ("reasoning_effort", 5))),
+        *(({name: 1}, f".{name}") for name in ("messages", "tools", "chat_template", "bos_token", "self", "unknown")),
+        ({"enable_thinking": [1] * 10_000}, ".enable_thinking"),
+        ({"reasoning_effort": "huge"}, ".reasoning_effort"),
+        ({"x" * 1000: 1}, "." + "x" * 40),
+    ],
+)
+async def test_f30_other_variables_are_refused(openai, variables, param):
+    status, error = await openai.error("chat/completions", {**ASK, "chat_template_kwargs": variables})
+    assert (status, error["param"]) == (400, f"chat_template_kwargs{param}")
+    assert len(error["message"]) < 300
+
+
+async def test_f30_variables_are_an_object(openai):
+    for value in (7, "x", [1]):
+        assert (await openai.error("chat/completions", {**ASK, "chat_template_kwargs": value}))[0] == 400
+
+
 async def test_row_18_invalid_effort(openai):
     for body, param in (
         ({"reasoning_effort": "huge"}, "reasoning_effort"),

@@ -16,7 +16,7 @@ from corral_templates.select import ByChoice, jinja_capabilities
 if TYPE_CHECKING:
     from jinja2 import nodes
 
-_MAX_SOURCE_CHARS = 1 << 20
+_MAX_SOURCE_CHARS = 1 << 17  # the longest published are a fifth of it; parsing takes a second
 _THINK_TAGS = (("[THINK]", "[/THINK]"), ("<think>", "</think>"))
 _TOOL_TAGS = (  # in the order they are looked for: the text that tells the notation, and what begins a call
     ("[TOOL_CALLS]", "[TOOL_CALLS]"),

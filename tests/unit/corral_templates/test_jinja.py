@@ -105,6 +105,7 @@ def test_a_system_text_moves_where_no_system_role_is(jinja: JinjaEngine) -> None
         "{% if x %}",
         "{{ x | nosuch }}",
         "{{ x is nosuch }}",
+        "{{1}}" * 30_000,  # more than is read
         "{% include 'x' %}",
         "{% import 'x' as y %}",
         "{% from 'x' import y %}",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from corral import Runner, Weights
     from corral.kernel import Kernel
     from corral_cli.bench_peer import LlamaCpp
+    from corral_cli.busy import Busy
 
 _SEED = 20  # of the prompt's tokens
 _DECODE_PROMPT = 16  # tokens before a decode is timed
@@ -108,7 +109,8 @@ class Bench:
             raise CorralError("nothing to measure: give -p or -n a size above 0, and -r at least 1")
         if args.against:
             _require_peer()
-        start_log(kernel, quiet=Busy())
+        busy = Busy()
+        start_log(kernel, quiet=busy)
         async with kernel.live():
             weights = await asyncio.to_thread(_open, kernel, args.model)
             try:
@@ -116,7 +118,9 @@ class Bench:
                 rows = [
                     row
                     for n_threads in args.threads
-                    for row in await self._measure(kernel, weights, tests, n_threads or machine.get("threads", 1), args)
+                    for row in await self._measure(
+                        kernel, weights, tests, n_threads or machine.get("threads", 1), args, busy
+                    )
                 ]
                 about = {**machine, "model": args.model, "file": weights.path.name, **_about(weights)}
             finally:
@@ -125,22 +129,29 @@ class Bench:
         return 0
 
     async def _measure(
-        self, kernel: "Kernel", weights: "Weights", tests: Sequence[Test], n_threads: int, args: argparse.Namespace
+        self,
+        kernel: "Kernel",
+        weights: "Weights",
+        tests: Sequence[Test],
+        n_threads: int,
+        args: argparse.Namespace,
+        busy: "Busy",
     ) -> list[Row]:
+        from corral_cli.answers import waiting
+
         num_ctx = max(test.size for test in tests) + _DECODE_PROMPT + 1
         engine = next((engine for engine in kernel.engines.values() if engine.fits(weights.info)), None)
         if engine is None:
             raise Unsupported(f"no engine here runs architecture {weights.info.architecture!r}")
         settings = kernel.config.kernel
-        runner = await engine.open(
-            weights,
-            RunnerSettings(
-                n_threads=n_threads,
-                kv_tokens=num_ctx,
-                kv_type_k=settings.kv_cache_type,
-                kv_type_v=settings.kv_cache_type_v or settings.kv_cache_type,
-            ),
+        wanted = RunnerSettings(
+            n_threads=n_threads,
+            kv_tokens=num_ctx,
+            kv_type_k=settings.kv_cache_type,
+            kv_type_v=settings.kv_cache_type_v or settings.kv_cache_type,
         )
+        with waiting(busy):
+            runner = await engine.open(weights, wanted)
         peer = None
         try:
             if args.against:

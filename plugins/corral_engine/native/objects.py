@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -32,6 +31,7 @@ _DIGEST_BYTES = 32
 _COMPILE_TIMEOUT_S = 300.0
 _LOOK_S = 0.05
 _WARNED: set[Path] = set()
+_UNSTORED: dict[tuple[Path, str], bytes] = {}  # what this process compiled for folders that cannot be written
 
 
 def cache_folder(host: Host) -> Path:
@@ -55,8 +55,13 @@ def store(folder: Path, name: str, code: bytes) -> None:
     """Write one kernel's code under its final name in one step.  Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
-        file.write(_checksum(name, code) + code)
-    Path(file.name).replace(_path(folder, name))
+        try:
+            file.write(_checksum(name, code) + code)
+            file.close()
+            Path(file.name).replace(_path(folder, name))
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
 
 def fetch(folder: Path, name: str) -> bytes | None:
@@ -74,25 +79,42 @@ def _checksum(name: str, code: bytes) -> bytes:
     return hashlib.sha256(symbol(name).encode() + b"\0" + code).digest()
 
 
-@cache
-def _compiled(folder: Path, name: str) -> bytes:
-    """Remembered for this process, whose folder may be one that nothing can be written to."""
-    return compile_kernel(name)
+def _keep(folder: Path, name: str, code: bytes) -> None:
+    """In the folder, or where that cannot be, for this process."""
+    try:
+        store(folder, name, code)
+    except OSError as error:
+        _warn_not_cached(folder, error)
+        _UNSTORED[folder, name] = code
 
 
 def _compile_apart(folder: Path, names: Sequence[str], n_processes: int, check: Checkpoint) -> None:
-    """Compile into `folder` with several processes.  What fails is left to the caller to notice.
+    """Compile for `folder` with several processes.  What fails is left to the caller to notice.
 
-    The processes end with this call, also when `check` raises; what they compiled by then is kept.
+    The processes write elsewhere where they cannot write there.  They end with this call, also when `check` raises;
+    what they compiled by then is kept.
     """
+    if _writable(folder):
+        _run_compilers(folder, names, n_processes, check)
+        return
+    with tempfile.TemporaryDirectory(prefix="corral-kernels-") as shared:
+        try:
+            _run_compilers(Path(shared), names, n_processes, check)
+        finally:
+            for name in names:
+                if code := fetch(Path(shared), name):
+                    _keep(folder, name, code)
+
+
+def _run_compilers(folder: Path, names: Sequence[str], n_processes: int, check: Checkpoint) -> None:
     command = [sys.executable, "-m", "corral_engine.native.compiler", str(folder)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
-    started = [
-        subprocess.Popen([*command, *names[i::n_processes]], env=environment, stderr=subprocess.DEVNULL)
-        for i in range(n_processes)
-    ]
+    started: list[subprocess.Popen[bytes]] = []
     deadline = time.monotonic() + _COMPILE_TIMEOUT_S
     try:
+        for i in range(n_processes):
+            mine = [*command, *names[i::n_processes]]
+            started.append(subprocess.Popen(mine, env=environment, stderr=subprocess.DEVNULL))
         while (running := [one for one in started if one.poll() is None]) and time.monotonic() < deadline:
             check()
             with suppress(subprocess.TimeoutExpired):
@@ -105,26 +127,30 @@ def _compile_apart(folder: Path, names: Sequence[str], n_processes: int, check: 
 
 def object_code(names: Sequence[str], folder: Path, n_processes: int, check: Checkpoint = carry_on) -> dict[str, bytes]:
     """Code of every kernel, compiled where `folder` lacks it; `check` may end it between two kernels."""
-    found = {name: fetch(folder, name) for name in names}
-    missing = [name for name, code in found.items() if code is None]
+    found = _known(names, folder)
+    missing = [name for name in names if name not in found]
     if not missing:
-        return {name: code for name, code in found.items() if code is not None}
+        return found
     get_logger("kernels").info("kernels.compiling", count=len(missing), folder=str(folder))
     started = time.monotonic_ns()
-    if n_processes > 1 and len(missing) > n_processes and _writable(folder):
-        _compile_apart(folder, missing, n_processes, check)
-        found.update({name: fetch(folder, name) for name in missing})
-    for name in [name for name, code in found.items() if code is None]:
+    if n_processes > 1 and len(missing) > n_processes:
+        with suppress(OSError):  # no folder anywhere, or no process: then it is done here
+            _compile_apart(folder, missing, n_processes, check)
+        found |= _known(missing, folder)
+    for name in [name for name in missing if name not in found]:
         check()
-        found[name] = code = _compiled(folder, name)
-        try:
-            store(folder, name, code)
-        except OSError as error:
-            _warn_not_cached(folder, error)
+        found[name] = compile_kernel(name)
+        _keep(folder, name, found[name])
     get_logger("kernels").info(
         "kernels.compiled", count=len(missing), compile_ms=(time.monotonic_ns() - started) // 1_000_000
     )
-    return {name: code for name, code in found.items() if code is not None}
+    return found
+
+
+def _known(names: Sequence[str], folder: Path) -> dict[str, bytes]:
+    """What of the kernels was compiled before."""
+    pairs = ((name, fetch(folder, name) or _UNSTORED.get((folder, name))) for name in names)
+    return {name: code for name, code in pairs if code is not None}
 
 
 def _warn_not_cached(folder: Path, error: OSError) -> None:

@@ -10,10 +10,12 @@ import pytest
 
 from corral import CorralError, RunnerSettings
 from corral.__main__ import main
+from corral.log import get_logger
 from corral_cli import bench, bench_peer, doctor
 from corral_cli.hookspecs import Finding
 from corral_engine import memory
 from corral_engine.checks import MachineCheck
+from corral_engine.engine import CorralEngine
 from corral_engine.plugin import EngineConfig
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "corral_engine"))
@@ -64,6 +66,22 @@ def test_bench_as_json_holds_every_sample(
     assert (row["test"], row["threads"], len(row["samples"]), row["against"]) == ("tg4", 1, 3, [])
     assert told["architecture"] == "llama"
     assert told["unit"] == "tokens/s"
+
+
+def test_bench_says_that_it_compiles_beside_its_json(
+    corral: Callable[..., int], tiny: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = CorralEngine.open
+
+    async def compiling(self: CorralEngine, weights: Any, settings: RunnerSettings) -> Any:
+        get_logger("kernels").info("kernels.compiling", count=3)
+        return await opened(self, weights, settings)
+
+    monkeypatch.setattr(CorralEngine, "open", compiling)
+    assert corral("bench", str(tiny), "-p", "8", "-n", "0", "-r", "1", "-t", "1", "--json") == 0
+    said = capsys.readouterr()
+    assert json.loads(said.out)["results"][0]["test"] == "pp8"
+    assert said.err == "compiling kernels for this processor, once for each new weight type\n"
 
 
 @pytest.mark.parametrize(

@@ -100,9 +100,8 @@ class Grammar:
 
     def arguments(self, tool: Tool) -> str:
         """All arguments of a call as a JSON object.  Raises Unsupported for a schema of something else."""
-        schema = tool.parameters or {"type": "object"}
         try:
-            schema = of_object(schema)
+            schema = of_object(tool.parameters)
         except Unsupported as err:
             if self.holds(tool):
                 raise self.unsupported(tool, err) from err
@@ -188,6 +187,8 @@ class Grammar:
 
 def of_object(schema: JSONObject) -> JSONObject:
     """A schema of arguments, which are an object whatever else it allows.  Raises Unsupported where it forbids that."""
+    if not schema:  # a tool that declares no parameters has none
+        return {"type": "object", "properties": {}}
     kinds = schema.get("type")
     is_open = not schema.keys() & {"type", "anyOf", "oneOf", "allOf", "$ref"}
     if is_open or (isinstance(kinds, list) and "object" in kinds):

@@ -18,14 +18,20 @@ from corral_openai_api.errors import ErrorBody
 from corral_openai_api.models import ModelList, ModelWire, model, models
 from corral_openai_api.plugin import OpenAISettings
 from corral_openai_api.refusals import refusals_name_fields
+from corral_openai_api.responses import kept
 from corral_openai_api.responses.bodies import RESPONSES
 from corral_openai_api.responses.memory import Memory
-from corral_openai_api.responses.route import delete, responses, retrieve
-from corral_openai_api.responses.shapes import Deleted, Response
+from corral_openai_api.responses.route import count, responses
+from corral_openai_api.responses.shapes import Deleted, InputItems, InputTokens, Response
 from corral_openai_api.texts import TextCompletion
 from corral_openai_api.transcriptions import transcriptions
 
 T = TypeVar("T", bound=bodies.Body)
+_OF_KEPT: tuple[tuple[str, str, Callable[..., Awaitable[web.StreamResponse]], type], ...] = (
+    ("GET", "", kept.retrieve, Response),
+    ("DELETE", "", kept.delete, Deleted),
+    ("GET", "/input_items", kept.inputs, InputItems),
+)
 
 
 def table(settings: OpenAISettings) -> Sequence[web.RouteDef]:
@@ -70,6 +76,7 @@ def _routes(settings: OpenAISettings) -> Sequence[web.RouteDef]:
 
     most, memory = settings.max_choices, Memory(settings.kept_responses)
     respond = partial(responses, memory=memory, skips_builtin=settings.skip_builtin_tools)
+    counted = partial(count, memory=memory, skips_builtin=settings.skip_builtin_tools)
     return [
         post("/v1/chat/completions", bodies.CHAT, partial(chat, max_choices=most), Completion, Completion),
         post(
@@ -77,8 +84,14 @@ def _routes(settings: OpenAISettings) -> Sequence[web.RouteDef]:
         ),
         post("/v1/embeddings", bodies.EMBEDDINGS, embeddings, Embeddings),
         post("/v1/responses", RESPONSES, respond, Response, dict),
-        web.route("GET", "/v1/responses/{id}", partial(retrieve, memory=memory), answer=Response, error=ErrorBody),
-        web.route("DELETE", "/v1/responses/{id}", partial(delete, memory=memory), answer=Deleted, error=ErrorBody),
+        post("/v1/responses/input_tokens", RESPONSES, counted, InputTokens),
+        web.route("POST", "/v1/responses/compact", kept.compact, error=ErrorBody),
+        *(
+            web.route(
+                method, f"/v1/responses/{{id}}{rest}", partial(handler, memory=memory), answer=kind, error=ErrorBody
+            )
+            for method, rest, handler, kind in _OF_KEPT
+        ),
         web.route("POST", "/v1/audio/transcriptions", transcriptions, error=ErrorBody),
         web.route("GET", "/v1/models", models, answer=ModelList, error=ErrorBody),
         web.route("GET", "/v1/models/{model:.+}", model, answer=ModelWire, error=ErrorBody),

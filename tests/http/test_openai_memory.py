@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from corral import Message
 from corral_openai_api.responses import memory as memory_module
 from corral_openai_api.responses.memory import Memory
@@ -75,6 +77,103 @@ async def test_retrieve_and_delete(openai):
     assert (await openai.client.delete(f"/v1/responses/{answer['id']}")).status == 404
 
 
+async def test_store_says_whether_the_response_is_kept(openai):
+    for asked, kept in (({}, True), ({"store": None}, True), ({"store": True}, True), ({"store": False}, False)):
+        answer = await openai.ok("responses", {**ASK, **asked})
+        assert answer["store"] is kept
+        assert (await openai.client.get(f"/v1/responses/{answer['id']}")).status == (200 if kept else 404)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_the_events_once_more(openai, streaming):
+    sent = await openai.raw("responses", ASK)
+    if not streaming:
+        answer = await openai.ok("responses", ASK)
+        name = answer["id"]
+    else:
+        name = json.loads(sent.split("\ndata: ", 1)[1].split("\n\n")[0])["response"]["id"]
+    response = await openai.client.get(f"/v1/responses/{name}?stream=true")
+    again = await response.text()
+    assert (response.status, response.headers["Content-Type"]) == (200, "text/event-stream")
+    assert again == sent if streaming else len(again.split("\n\n")) == len(sent.split("\n\n"))
+    events = [json.loads(frame.split("\ndata: ", 1)[1]) for frame in again.split("\n\n")[:-1]]
+    assert [event["sequence_number"] for event in events] == list(range(len(events)))
+    assert events[-1]["response"] == await openai.ok(f"responses/{name}")
+    rest = await (await openai.client.get(f"/v1/responses/{name}?stream=true&starting_after=2")).text()
+    assert rest == again.split("\n\n", 3)[3]
+    assert (await openai.client.get(f"/v1/responses/{name}?stream=false")).headers["Content-Type"].startswith("app")
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("stream=maybe", "stream"),
+        ("stream=true&starting_after=x", "starting_after"),
+        ("stream=1&starting_after=-1", "starting_after"),
+    ],
+)
+async def test_queries_of_a_response_that_are_none(openai, query, param):
+    name = (await openai.ok("responses", ASK))["id"]
+    status, error = await openai.error(f"responses/{name}?{query}", None)
+    assert (status, error["param"]) == (400, param)
+
+
+async def test_what_a_response_answered(openai):
+    asked = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": "b"},
+        {"type": "function_call", "id": "fc_1", "call_id": "c", "name": "f", "arguments": "{}", "status": None},
+        {"type": "function_call_output", "call_id": "c", "output": "4"},
+    ]
+    name = (await openai.ok("responses", {**ASK, "input": asked}))["id"]
+    page = await openai.ok(f"responses/{name}/input_items?order=asc")
+    assert (page["object"], page["has_more"], len(page["data"])) == ("list", False, 4)
+    assert [item["type"] for item in page["data"]] == ["message", "message", "function_call", "function_call_output"]
+    assert page["data"][0]["content"] == [{"type": "input_text", "text": "a"}]
+    assert page["data"][1]["content"] == [{"type": "output_text", "text": "b"}]
+    assert [item["status"] for item in page["data"]] == ["completed"] * 4
+    ids = [item["id"] for item in page["data"]]
+    assert (page["first_id"], page["last_id"], ids[2]) == (ids[0], ids[-1], "fc_1")
+    newest = await openai.ok(f"responses/{name}/input_items?limit=3")
+    assert ([item["id"] for item in newest["data"]], newest["has_more"]) == (ids[:0:-1], True)
+    last = await openai.ok(f"responses/{name}/input_items?limit=3&after={newest['last_id']}")
+    assert ([item["id"] for item in last["data"]], last["has_more"]) == (ids[:1], False)
+    after = await openai.ok(f"responses/{name}/input_items?after={ids[0]}")
+    assert after == {"object": "list", "data": [], "first_id": None, "last_id": None, "has_more": False}
+
+
+async def test_what_a_response_answered_begins_with_what_it_continues(openai):
+    first = await openai.ok("responses", ASK)
+    second = await openai.ok("responses", {**ASK, "input": "y", "previous_response_id": first["id"]})
+    page = await openai.ok(f"responses/{second['id']}/input_items?order=asc")
+    assert [item["content"][0]["text"] for item in page["data"]] == ["x", "Hello!", "y"]
+    assert page["data"][1] == first["output"][0]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=101", "limit=x", "order=up", "after=nope"])
+async def test_pages_that_are_none(openai, query):
+    name = (await openai.ok("responses", ASK))["id"]
+    status, error = await openai.error(f"responses/{name}/input_items?{query}", None)
+    assert (status, error["param"]) == (400, query.split("=")[0])
+    assert (await openai.error("responses/nope/input_items", None))[0] == 404
+
+
+async def test_tokens_of_an_input(openai):
+    answer = await openai.ok("responses", {**ASK, "instructions": "be kind"})
+    counted = await openai.ok("responses/input_tokens", {**ASK, "instructions": "be kind"})
+    assert counted == {"object": "response.input_tokens", "input_tokens": answer["usage"]["input_tokens"]}
+    more = {**ASK, "input": "y", "previous_response_id": answer["id"]}
+    assert (await openai.ok("responses/input_tokens", more))["input_tokens"] == (await openai.ok("responses", more))[
+        "usage"
+    ]["input_tokens"]
+    assert (await openai.error("responses/input_tokens", {**ASK, "conversation": "c"}))[1]["param"] == "conversation"
+
+
+async def test_compaction_is_refused_by_name(openai):
+    status, error = await openai.error("responses/compact", ASK)
+    assert (status, "nothing is compacted here" in error["message"]) == (404, True)
+
+
 async def test_nothing_may_be_kept(make_kernel, plugins, tables, settings):
     from aiohttp.test_utils import TestClient, TestServer
 
@@ -97,10 +196,10 @@ def test_the_oldest_are_forgotten(monkeypatch):
     said = (Message(role="user", content="y" * 1000, images=(b"z" * 1000,)),)
     kept = Memory(2)
     for name in "abc":
-        kept.keep(blank(name), said)
+        kept.keep(blank(name), said, [], [])
     assert list(kept._kept) == ["b", "c"]
     monkeypatch.setattr(memory_module, "_MOST_BYTES", 4000)
-    kept.keep(blank("d"), said)
+    kept.keep(blank("d"), said, [], [])
     assert list(kept._kept) == ["d"]
     kept.forget("d")
     assert kept._size_bytes == 0

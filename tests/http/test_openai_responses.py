@@ -5,6 +5,7 @@ import json
 import re
 
 import pytest
+from msgspec.structs import replace
 
 ASK = {"model": "m", "input": "x"}
 TOOL = {"type": "function", "name": "weather", "description": "d", "parameters": {"type": "object"}, "strict": True}
@@ -79,7 +80,7 @@ async def test_row_40_the_object(openai, doubles):
         },
         "max_output_tokens": None,
         "max_tool_calls": None,
-        "store": False,
+        "store": True,
         "background": False,
         "service_tier": "default",
         "metadata": {},
@@ -441,6 +442,25 @@ async def test_row_43_failure(openai, doubles):
     failed = found[-1]["response"]
     assert (failed["status"], failed["error"]) == ("failed", {"code": "server_error", "message": "the script says so"})
     assert failed["output"][0]["content"][0]["text"] == "He"
+
+
+async def test_row_43_the_end_of_the_server_is_a_failure(openai, kernel, monkeypatch):
+    chat = kernel.pipeline.chat
+
+    async def ending(request):
+        async for piece in chat(request):
+            yield replace(piece, done_reason=piece.done_reason and "shutdown")
+
+    monkeypatch.setattr(kernel.pipeline, "chat", ending)
+    found = await events(openai)
+    assert found[-1]["type"] == "response.failed"
+    for answer in (await openai.ok("responses", ASK), found[-1]["response"]):
+        assert (answer["status"], answer["incomplete_details"]) == ("failed", None)
+        assert answer["error"]["code"] == "server_error"
+        assert "shut down" in answer["error"]["message"]
+        (item,) = answer["output"]
+        assert (item["status"], item["content"][0]["text"]) == ("incomplete", "Hello!")
+        assert answer["usage"]["output_tokens"] > 0
 
 
 async def test_row_44_an_early_error_is_a_status(openai, doubles):

@@ -1,22 +1,32 @@
 """Responses that later ones may continue: the newest, in this process's memory only."""
 
+import zlib
 from collections import OrderedDict
+from collections.abc import Sequence
 
 import msgspec
 
-from corral import Message, ModelNotFound, Value
+from corral import JSONObject, Message, ModelNotFound, Value
 from corral_openai_api.errors import FieldError, unsupported
 from corral_openai_api.responses.shapes import Response
 
 _MOST_BYTES = 64 << 20
+_END = b"\n\n"  # of an event; there is none inside
 
 
 class Kept(Value, frozen=True):
-    """A response, and the conversation up to and with it, without instructions."""
+    """A response, its events, and the conversation without instructions: input items up to it, messages with it."""
 
     response: Response
     messages: tuple[Message, ...]
+    input: tuple[JSONObject, ...]
+    packed_events: bytes
     size_bytes: int
+
+    @property
+    def events(self) -> list[bytes]:
+        """As they were sent, or would have been."""
+        return [event + _END for event in zlib.decompress(self.packed_events).split(_END)[:-1]]
 
 
 class Memory:
@@ -27,18 +37,23 @@ class Memory:
         self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._size_bytes = 0
 
-    def keep(self, response: Response, messages: tuple[Message, ...]) -> None:
+    def keep(
+        self, response: Response, messages: tuple[Message, ...], input: Sequence[JSONObject], events: Sequence[bytes]
+    ) -> None:
         """Remember a response that has ended."""
-        size = len(msgspec.json.encode((response, messages)))  # which, unlike msgpack, has integers of any length
-        self._kept[response.id] = Kept(response=response, messages=messages, size_bytes=size)
+        packed = zlib.compress(b"".join(events), 1)
+        size = len(packed) + len(msgspec.json.encode((response, messages, input)))  # JSON has integers of any length
+        self._kept[response.id] = Kept(
+            response=response, messages=messages, input=tuple(input), packed_events=packed, size_bytes=size
+        )
         self._size_bytes += size
         while self._kept and (len(self._kept) > self.most or self._size_bytes > _MOST_BYTES):
             self._size_bytes -= self._kept.popitem(last=False)[1].size_bytes
 
-    def messages(self, id: str) -> tuple[Message, ...]:
-        """The conversation to continue; nothing for no id.  Raises FieldError."""
+    def continued(self, id: str) -> Kept | None:
+        """The response to continue; None for no id.  Raises FieldError."""
         if not id:
-            return ()
+            return None
         if not self.most:
             raise unsupported("previous_response_id", "no responses are kept here; send the conversation in input")
         if id not in self._kept:
@@ -46,15 +61,15 @@ class Memory:
                 f"Previous response with id '{id[:80]}' not found: it is no longer kept; send the conversation in input"
             )
             raise FieldError(text, "previous_response_id", "previous_response_not_found")
-        return self._kept[id].messages
+        return self._kept[id]
 
-    def response(self, id: str) -> Response:
+    def find(self, id: str) -> Kept:
         """Raises ModelNotFound, the kernel's word for 404."""
         if id not in self._kept:
             raise ModelNotFound(f"Response with id '{id[:80]}' not found.", code="not_found")
-        return self._kept[id].response
+        return self._kept[id]
 
     def forget(self, id: str) -> None:
         """Raises ModelNotFound for what is not there."""
-        self.response(id)
+        self.find(id)
         self._size_bytes -= self._kept.pop(id).size_bytes

@@ -17,9 +17,10 @@ from corral_openai_api.responses.shapes import (
     ResponseUsage,
     TextPart,
 )
-from corral_openai_api.wire import LogprobWire, encoded, ended, logprobs, new_id
+from corral_openai_api.wire import LogprobWire, encoded, logprobs, new_id
 
 _CUT = {"reason": "max_output_tokens"}
+_ENDED_EARLY = CorralError("the server was shut down before the answer was complete; send the request again")
 
 
 class Outline:
@@ -28,7 +29,7 @@ class Outline:
     def __init__(self, blank: Response) -> None:
         self.response = blank
         self.items: list[Item] = []
-        self._sequence = 0
+        self.events: list[bytes] = []  # all so far; the place of each is its sequence number
         self._kind = ""  # of the open item: "reasoning", "message" or none
         self._id = ""
         self._text: list[str] = []
@@ -36,9 +37,9 @@ class Outline:
 
     def _event(self, name: str, **fields: object) -> bytes:
         kind = f"response.{name}"
-        data = encoded({"type": kind, "sequence_number": self._sequence, **fields})
-        self._sequence += 1
-        return sse(data, kind)
+        data = encoded({"type": kind, "sequence_number": len(self.events), **fields})
+        self.events.append(sse(data, kind))
+        return self.events[-1]
 
     def _of_item(self, name: str, **fields: object) -> bytes:
         """An event about the open item."""
@@ -110,8 +111,13 @@ class Outline:
         self.items.append(item)
 
     def end(self, last: Piece) -> Iterator[bytes]:
-        """After the last piece.  An answer that was cut is incomplete, whether by a limit or by the server's end."""
-        status = "completed" if ended(last.done_reason) == "stop" else "incomplete"
+        """After the last piece.  An answer cut by a limit is incomplete; one that the server's end cut has failed."""
+        usage = ResponseUsage.of(last.usage) if last.usage else None
+        self.response = replace(self.response, usage=usage, truncated=last.truncated or self.response.truncated)
+        if last.done_reason == "shutdown":
+            yield from self._fail(_ENDED_EARLY)
+            return
+        status = "completed" if last.done_reason == "stop" else "incomplete"
         yield from self._close(status)
         self.response = replace(
             self.response,
@@ -119,8 +125,6 @@ class Outline:
             completed_at=int(time.time()),
             incomplete_details=_CUT if status == "incomplete" else None,
             output=self.items,
-            usage=ResponseUsage.of(last.usage) if last.usage else None,
-            truncated=last.truncated or self.response.truncated,
         )
         yield self._event("completed", response=self.response)
 
@@ -130,11 +134,14 @@ class Outline:
         self.response = replace(self.response, output=self.items)
 
     def fail(self, error: CorralError) -> bytes:
-        """An error after the first event ends the stream; what was said before it is in the items."""
-        closing = b"".join(self._close("incomplete"))
+        """An error after the first event ends the response; what was said before it is in the items."""
+        return b"".join(self._fail(error))
+
+    def _fail(self, error: CorralError) -> Iterator[bytes]:
+        yield from self._close("incomplete")
         told = {"code": "server_error", "message": error.message}
         self.response = replace(self.response, status="failed", error=told, output=self.items)
-        return closing + self._event("failed", response=self.response)
+        yield self._event("failed", response=self.response)
 
 
 def _scored(tokens: tuple[TokenLogprob, ...]) -> list[LogprobWire]:

@@ -17,9 +17,10 @@ from corral_openai_api.choices import note
 from corral_openai_api.errors import FieldError
 from corral_openai_api.responses.bodies import FORMAT, ResponsesBody
 from corral_openai_api.responses.items import conversation
+from corral_openai_api.responses.kept import heard, input_items
 from corral_openai_api.responses.memory import Memory
 from corral_openai_api.responses.outline import Outline
-from corral_openai_api.responses.shapes import Deleted, Response
+from corral_openai_api.responses.shapes import InputTokens, Response
 from corral_openai_api.responses.toolbox import tools
 from corral_openai_api.tools import choice
 from corral_openai_api.wire import SSE, new_id, reply
@@ -41,30 +42,34 @@ async def responses(
     request: web.Request, body: ResponsesBody, memory: Memory, *, skips_builtin: bool
 ) -> web.StreamResponse:
     """Answer once, from where an earlier response ended if one is named."""
-    spoken = conversation(body.input, memory.messages(body.previous_response_id))
+    before = memory.continued(body.previous_response_id)
+    spoken = conversation(body.input, before.messages if before else ())
     typed = _typed(body, spoken, skips_builtin=skips_builtin)
     installed(request.app[KERNEL], body.model)
-    outline = Outline(_blank(body))
+    outline = Outline(_blank(body, keeps=body.store is not False and memory.most > 0))
 
     def keep() -> None:
         """The next response may continue this one."""
-        if body.store is not False and outline.response.status != "failed":
+        if outline.response.store and outline.response.status != "failed":
             said = msgspec.to_builtins(outline.items)
-            memory.keep(outline.response, conversation(said, spoken))
+            asked = [*heard(before), *input_items(body.input)]
+            memory.keep(outline.response, conversation(said, spoken), asked, outline.events)
 
     if body.stream:
         events = _events(request, typed, outline, keep)
         return await stream(request, events, content_type=SSE, late_error=outline.fail)
     async with aclosing(request.app[KERNEL].pipeline.chat(typed)) as pieces:
         said = [piece async for piece in pieces]
+    for _ in outline.begin():
+        """Events are kept, not sent."""
     for piece in said:
         for _ in outline.read(piece):
-            """Only the items are wanted."""
+            """As above."""
     last = merged(said)
     note(request, body.model, last)
     for _ in outline.end(last):
         """As above."""
-    if not outline.items:
+    if not outline.items and outline.response.status != "failed":
         outline.add_empty()
     keep()
     return reply(outline.response)
@@ -88,15 +93,13 @@ async def _events(
                 yield closing
 
 
-async def retrieve(request: web.Request, memory: Memory) -> web.Response:
-    """GET /v1/responses/{id}."""
-    return reply(memory.response(request.match_info["id"]))
-
-
-async def delete(request: web.Request, memory: Memory) -> web.Response:
-    """DELETE /v1/responses/{id}."""
-    memory.forget(request.match_info["id"])
-    return reply(Deleted(id=request.match_info["id"], object="response", deleted=True))
+async def count(request: web.Request, body: ResponsesBody, memory: Memory, *, skips_builtin: bool) -> web.Response:
+    """POST /v1/responses/input_tokens: the prompt's tokens, also when it is longer than the context."""
+    before = memory.continued(body.previous_response_id)
+    typed = _typed(body, conversation(body.input, before.messages if before else ()), skips_builtin=skips_builtin)
+    installed(request.app[KERNEL], body.model)
+    rendered = await request.app[KERNEL].pipeline.render_only(typed)
+    return reply(InputTokens(input_tokens=len(rendered.token_ids)))
 
 
 def _typed(body: ResponsesBody, spoken: tuple[Message, ...], *, skips_builtin: bool) -> ChatRequest:
@@ -150,7 +153,7 @@ def _reasoning(body: ResponsesBody) -> ReasoningBody | None:
     return ReasoningBody(effort=effort)
 
 
-def _blank(body: ResponsesBody) -> Response:
+def _blank(body: ResponsesBody, *, keeps: bool) -> Response:
     """The response before anything came: what was asked, echoed."""
     echoed: JSONObject = {}
     if body.temperature is not None:
@@ -162,7 +165,7 @@ def _blank(body: ResponsesBody) -> Response:
         created_at=int(time.time()),
         model=body.model,
         previous_response_id=body.previous_response_id or None,
-        store=bool(body.store),
+        store=keeps,
         instructions=body.instructions or None,
         tools=list(body.tools),
         tool_choice=body.tool_choice or "auto",

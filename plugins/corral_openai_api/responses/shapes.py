@@ -126,6 +126,23 @@ class Response(Wire, frozen=True, kw_only=True):
     truncated: Truncated | UnsetType = UNSET
 
 
+class InputItems(Wire, frozen=True, kw_only=True):
+    """A page of what a response answered."""
+
+    object: str = "list"
+    data: list[JSONObject]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
+
+
+class InputTokens(Wire, frozen=True, kw_only=True):
+    """How long a prompt is."""
+
+    object: str = "response.input_tokens"
+    input_tokens: int
+
+
 class Deleted(Wire, frozen=True):
     """A response that is no longer kept."""
 

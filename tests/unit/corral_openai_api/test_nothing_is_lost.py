@@ -98,9 +98,14 @@ def test_events_of_a_response(pieces, end):
 
     assert deltas("output_text") == said.text
     assert deltas("reasoning_summary_text") == said.thinking
-    status, details = ("completed", None) if end.done_reason == "stop" else ("incomplete", "max_output_tokens")
+    status, details, code = {
+        "stop": ("completed", None, None),
+        "length": ("incomplete", "max_output_tokens", None),
+        "shutdown": ("failed", None, "server_error"),
+    }[end.done_reason]
     last = events[-1]["response"]
-    assert (last["status"], (last["incomplete_details"] or {}).get("reason"), last["error"]) == (status, details, None)
+    told = (last["incomplete_details"] or {}).get("reason"), (last["error"] or {}).get("code")
+    assert (last["status"], *told) == (status, details, code)
     output = last["output"]
     done = [event["item"] for event in events if event["type"] == "response.output_item.done"]
     added = [event["output_index"] for event in events if event["type"] == "response.output_item.added"]

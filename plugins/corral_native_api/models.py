@@ -12,6 +12,7 @@ from corral.server import KERNEL
 from corral_http.names import required
 from corral_native_api.bodies import CopyBody, Named
 from corral_native_api.chunks import Details, Wire, details, moment, reply
+from corral_native_api.show import longest_input
 
 _LONGEST_NAME = 600  # of a name that is told back
 
@@ -73,7 +74,7 @@ async def _row(kernel: Kernel, model: StoredModel) -> ModelRow:
         pass
     else:
         known |= description.capabilities
-        context_length = context_length or description.info.context_length
+        context_length = context_length or longest_input(model, description)
         embedding_length = embedding_length or description.info.embedding_length
         quantization = quantization if quantization not in ("", "unknown") else description.info.quantization
     return ModelRow(

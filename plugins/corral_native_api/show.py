@@ -64,6 +64,9 @@ async def show(request: web.Request, body: ShowBody) -> web.Response:
     description = await kernel.pipeline.describe(model)
     modelfile = kernel.service("corral_model_builder").render(model, body.system or None, fields.options(body.options))
     model_info = await asyncio.to_thread(_info, description, verbose=body.verbose)
+    length = longest_input(model, description)
+    if length < description.info.context_length:
+        model_info[f"{description.info.architecture}.max_seq_length"] = length
     if request.headers.get("User-Agent", "").startswith(_COPILOT):
         model_info["general.basename"] = text
     return reply(
@@ -98,6 +101,13 @@ def _model(kernel: Kernel, text: str) -> StoredModel:
         raise ModelNotFound(f"model '{kernel.parse_ref(text).name}' not found") from err
     except Forbidden as err:
         raise Forbidden("ollama cloud is disabled: remote model details are unavailable") from err
+
+
+def longest_input(model: StoredModel, description: Description) -> int:
+    """The tokens a model takes: of one that only embeds, those it was published for, where its weights know more."""
+    length, published = description.info.context_length, model.parameters.get("num_ctx")
+    embeds = "embedding" in description.capabilities and "completion" not in description.capabilities
+    return min(length, published) if embeds and isinstance(published, int) else length
 
 
 def _details(model: StoredModel, description: Description) -> Details:

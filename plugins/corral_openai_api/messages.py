@@ -30,33 +30,34 @@ def messages(bodies: Sequence[MessageBody]) -> tuple[tuple[Message, ...], tuple[
             raise unsupported(f"{where}.audio", "no sound is kept here; send its text as content")
         for nth, call in enumerate(body.tool_calls):
             if call.type != "function":
-                raise unsupported(f"{where}.tool_calls[{nth}].type", "only calls of functions are known here")
+                text = f"{call.type[:40]!r} is not known here, only 'function' is"
+                raise unsupported(f"{where}.tool_calls[{nth}].type", text)
         said = content(body.content, f"{where}.content")
         hears |= said.audio
-        turn = _message(body, said, names)
+        turn = _message(body, said, names, where)
         names |= {call.id: call.name for call in turn.tool_calls}
         turns.append(turn)
     return tuple(turns), ("audio",) if hears else ()
 
 
-def _message(body: MessageBody, said: Content, names: dict[str, str]) -> Message:
+def _message(body: MessageBody, said: Content, names: dict[str, str], where: str) -> Message:
     role = ROLES.get(body.role.lower(), body.role.lower())
     return Message(
         role=role,
         content=said.text or body.refusal,
         thinking=body.reasoning or body.reasoning_content,
         images=said.images,
-        tool_calls=tuple(_call(call, index) for index, call in enumerate(body.tool_calls)),
+        tool_calls=tuple(_call(call, index, where) for index, call in enumerate(body.tool_calls)),
         tool_name=body.name or names.get(body.tool_call_id, "") if role == "tool" else "",
         tool_call_id=body.tool_call_id,
     )
 
 
-def _call(call: ToolCallBody, index: int) -> ToolCall:
+def _call(call: ToolCallBody, index: int, where: str) -> ToolCall:
     arguments = call.function.arguments
     decoded = decode_arguments(arguments) if isinstance(arguments, str) else arguments
     if decoded is None:
-        raise FieldError("invalid tool call arguments", "messages")
+        raise FieldError("invalid tool call arguments", f"{where}.tool_calls[{index}].function.arguments")
     return ToolCall(name=call.function.name, arguments=decoded, id=call.id, index=index)
 
 

@@ -101,6 +101,18 @@ async def test_row_47_alias_and_copilot(api, full):
     assert answer["model_info"]["general.basename"] == "S"
 
 
+@pytest.mark.parametrize(
+    ("capabilities", "parameters", "told"),
+    [(["embedding"], {"num_ctx": 128}, 128), (["embedding"], {}, 256), (["completion"], {"num_ctx": 128}, 256)],
+)
+async def test_row_47_48_a_model_for_embeddings_tells_how_long_a_text_it_takes(api, capabilities, parameters, told):
+    await api.add("e", weights={"capabilities": capabilities}, parameters=parameters)
+    row = next(row for row in (await get(api, "tags"))["models"] if row["name"] == "e:latest")
+    info = (await api.ok("show", {"model": "e"}))["model_info"]
+    assert (row["details"]["context_length"], info["fake.context_length"]) == (told, 256)
+    assert info.get("fake.max_seq_length", 256) == told
+
+
 async def test_row_48_tags(api):
     assert [row["name"] for row in (await get(api, "tags"))["models"]] == ["m:latest"]
     model = await api.add("ns/b:q4", "tools", config=CONFIG)

@@ -29,19 +29,19 @@ def check_options(options: Options) -> None:
     """Raises BadRequest naming the first option that cannot be used."""
     for name in _FINITE:
         if not abs(getattr(options, name)) <= HIGHEST:  # also true of NaN
-            raise BadRequest(f"option {name} must be a number that float32 can hold")
+            raise BadRequest(f'option "{name}" must be a number that float32 can hold')
     if np.float32(options.repeat_penalty) <= 0:
-        raise BadRequest("option repeat_penalty must be above 0")
+        raise BadRequest('option "repeat_penalty" must be above 0')
     if options.mirostat not in (0, 1, 2):
-        raise BadRequest("option mirostat must be 0, 1 or 2")
+        raise BadRequest('option "mirostat" must be 0, 1 or 2')
     for name in ("dry_allowed_length", "dynatemp_exponent"):
         if getattr(options, name) < 0:
-            raise BadRequest(f"option {name} must not be negative")
+            raise BadRequest(f'option "{name}" must not be negative')
     for token, bias in options.logit_bias.items():
-        if not 0 <= token <= _MAX_TOKEN_ID:
-            raise BadRequest(f"option logit_bias: {token} is no token id")
+        if not isinstance(token, int) or not 0 <= token <= _MAX_TOKEN_ID:
+            raise BadRequest(f'option "logit_bias": {token!r} is no token id')
         if bias != -math.inf and not abs(bias) <= HIGHEST:
-            raise BadRequest("option logit_bias must hold numbers that float32 can hold, or -inf to forbid a token")
+            raise BadRequest('option "logit_bias" must hold numbers that float32 can hold, or -inf to forbid a token')
 
 
 _FINITE = (
@@ -65,7 +65,7 @@ class Sampler:
         self.options = options
         seed = actual_seed(options.seed)
         self._random, self._xtc_random = Random(seed), Random(seed)
-        bias = {**options.logit_bias, **dict.fromkeys(forbidden, -math.inf)}
+        bias: dict[int | str, float] = {**options.logit_bias, **dict.fromkeys(forbidden, -math.inf)}
         self._biased = np.fromiter(bias, np.intp, len(bias))
         self._biases = np.fromiter(bias.values(), np.float64, len(bias))
         self._mirostat = (

@@ -25,8 +25,9 @@ from corral import (
 )
 from corral.kernel import Kernel
 from corral.pool import Resident
+from corral_generation.bias import by_token
 from corral_generation.catalog import Catalog
-from corral_generation.options import check_bias, within_room
+from corral_generation.options import within_room
 from corral_generation.prepare import prepare
 from corral_generation.prompt import render
 from corral_generation.tally import ThinkingTally
@@ -53,7 +54,8 @@ class PromptGeneration:
         """The pieces of the answer; `load_ns` is what the model's loading took."""
         tokenizer, runner = resident.tokenizer, resident.required_runner
         options = replace(request.options, num_ctx=within_room(request.options.num_ctx, runner))
-        check_bias(options, tokenizer.vocab_size)
+        if options.logit_bias:
+            options = await asyncio.to_thread(by_token, options, tokenizer)
         request = replace(request, options=options)
         rendered, frame = await asyncio.to_thread(render, request, what, tokenizer)
         parser = None if request.raw else what.template.parser(frame, rendered.text)

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from corral import BadRequest, Description, Options, Runner
 from corral.kernel import Kernel
+from corral_generation.bias import id_or_text
 
 DEFAULT_CONTEXT = 4096
 MAX_ENTRIES = 1024  # of stop, logit_bias, samplers and dry_sequence_breakers
@@ -88,15 +89,6 @@ def _check_ranges(options: Options) -> None:
         raise BadRequest('option "mirostat" must be 0, 1 or 2')
 
 
-def check_bias(options: Options, vocab_size: int) -> None:
-    """Raises BadRequest for a token that the vocabulary does not have."""
-    for token_id in options.logit_bias:
-        if not 0 <= token_id < vocab_size:
-            raise BadRequest(
-                f'option "logit_bias": token id {token_id} is not in the vocabulary of {vocab_size} tokens'
-            )
-
-
 def _samplers(value: str | list[Any]) -> list[Any]:
     """The order of the chain by name: a list of names, or the letters of SAMPLERS in a row.  Raises BadRequest."""
     if isinstance(value, str):
@@ -121,9 +113,8 @@ def _plain(name: str, value: Any) -> Any:
         return _samplers(value)
     if name == "stop" and isinstance(value, str):
         return [value]
-    if isinstance(value, Mapping):  # logit_bias: token ids are JSON keys, and false bans a token
-        pairs = ((int(key) if str(key).isdecimal() else key, bias) for key, bias in value.items())
-        return {key: -math.inf if bias is False else bias for key, bias in pairs}
+    if isinstance(value, Mapping):  # logit_bias, where false bans a token
+        return {id_or_text(key): -math.inf if bias is False else bias for key, bias in value.items()}
     return value
 
 

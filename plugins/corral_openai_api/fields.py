@@ -77,17 +77,18 @@ def _given(options: JSONObject) -> JSONObject:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def logit_bias(biases: dict[str, float]) -> dict[int, float]:
-    """Token id → what is added to its logit; -100 bans it.  Raises FieldError."""
+def logit_bias(biases: dict[str, float]) -> dict[str, float]:
+    """Token id, or text → what is added to the logit of the token, or of each of the text's; -100 bans.
+
+    Raises FieldError.
+    """
     if len(biases) > MAX_ENTRIES:
         text = f"logit_bias has {len(biases)} entries; it takes at most {MAX_ENTRIES}"
         raise FieldError(text, "logit_bias", "object_above_max_properties")
-    for token_id, bias in biases.items():
-        if not token_id.isdecimal() or len(token_id) > 9:
-            raise FieldError(f"logit_bias maps token ids to numbers; {token_id[:40]!r} is no id", "logit_bias")
+    for token, bias in biases.items():
         if not -_BIAS <= bias <= _BIAS:
-            raise FieldError("logit_bias values must be between -100 and 100", f"logit_bias.{token_id}")
-    return {int(token_id): -math.inf if bias == -_BIAS else bias for token_id, bias in biases.items()}
+            raise FieldError("logit_bias values must be between -100 and 100", f"logit_bias.{token[:40]}")
+    return {token: -math.inf if bias == -_BIAS else bias for token, bias in biases.items()}
 
 
 def stop(value: JSON) -> tuple[str, ...]:

@@ -297,7 +297,14 @@ async def test_logit_bias(openai, doubles):
 
     options = (await job(openai, doubles, logit_bias={"5": 2.5, "6": -100, "7": 100})).options
     assert options.logit_bias == {5: 2.5, 6: -math.inf, 7: 100.0}
-    for bad, param in (({"a": 1}, "logit_bias"), ({"5": 101}, "logit_bias.5"), ({"5": "x"}, "logit_bias[...]")):
+    options = (await job(openai, doubles, logit_bias={"aba": 2, "97": 1})).options
+    assert options.logit_bias == {97: 5.0, 98: 2.0}  # "a" twice by the text, once by its id
+    for bad, param in (
+        ({"": 1}, "logit_bias"),
+        ({"-1": 1}, "logit_bias"),
+        ({"5": 101}, "logit_bias.5"),
+        ({"5": "x"}, "logit_bias[...]"),
+    ):
         status, error = await openai.error("chat/completions", {**ASK, "logit_bias": bad})
         assert (status, error["param"]) == (400, param)
 

@@ -77,7 +77,7 @@ def test_any_options_are_refused_or_give_a_token_that_may_be_drawn(
         else:
             refusal, tokens = "", [sampler.sample(logits, history) for _ in range(3)]
     if refusal:
-        assert refusal.startswith("option ")
+        assert refusal.startswith('option "')
         return
     banned = {token for token, bias in sampler.options.logit_bias.items() if bias == -math.inf}
     assert all(np.isfinite(logits[token]) and token not in banned for token in tokens)
@@ -101,7 +101,7 @@ def test_any_options_are_refused_or_give_a_token_that_may_be_drawn(
     ],
 )
 def test_what_float32_cannot_hold_is_refused_by_name(options: dict[str, Any]) -> None:
-    with pytest.raises(BadRequest, match=f"option {next(iter(options))}"):
+    with pytest.raises(BadRequest, match=f'option "{next(iter(options))}"'):
         Sampler(Options(**options))
 
 

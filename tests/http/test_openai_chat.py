@@ -142,11 +142,19 @@ async def test_row_13_content_may_be_absent(openai, message):
 
 @pytest.mark.parametrize("arguments", ["", "{", "[]", "5", "null"])
 async def test_row_14_invalid_arguments(openai, arguments):
-    called = {"id": "c", "function": {"name": "f", "arguments": arguments}}
-    status, error = await openai.error(
-        "chat/completions", {"model": "m", "messages": [{"role": "assistant", "tool_calls": [called]}]}
-    )
+    calls = [{"id": str(n), "function": {"name": "f", "arguments": said}} for n, said in enumerate(("{}", arguments))]
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "tool_calls": calls}]
+    status, error = await openai.error("chat/completions", {"model": "m", "messages": turns})
     assert (status, error["message"]) == (400, "invalid tool call arguments")
+    assert error["param"] == "messages[1].tool_calls[1].function.arguments"
+
+
+async def test_row_14_calls_of_other_types_are_refused_by_name(openai):
+    called = {"id": "c", "type": "custom", "custom": {"name": "f", "input": "x"}}
+    body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [called]}]}
+    status, error = await openai.error("chat/completions", body)
+    assert (status, error["param"]) == (400, "messages[0].tool_calls[0].type")
+    assert error["message"].endswith("is not supported: 'custom' is not known here, only 'function' is")
 
 
 async def test_row_15_defaults_override_the_model(openai, doubles):

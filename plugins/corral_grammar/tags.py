@@ -30,7 +30,8 @@ class Until(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What `%until` says: `never` are texts that do not stand before the tag, `least` and `most` count characters.
 
     With `free` other control tokens may stand there too.  `starts`: characters, as in a regular expression's class, of
-    which none stands first but for blanks.  `trims`: a line break at either end is no part of the text.
+    which none stands first but for blanks.  `trims`: a line break at either end is no part of the text.  `then`: a
+    regular expression for what makes the tag one; it ends the text together with it.
     """
 
     tag: str
@@ -40,6 +41,7 @@ class Until(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     free: bool = False
     starts: str = ""
     trims: bool = False
+    then: str = ""
 
 
 def has_tags(source: str) -> bool:
@@ -87,11 +89,12 @@ class Tags:
         others = until.never if until.tag in self._ids else [each for each in until.never if each != until.tag]
         never = [f"(?s:.*)({'|'.join(map(pattern, others))})(?s:.*)"] if others else []
         never += [f"[\\s\\x1c-\\x1f]*[{until.starts}](?s:.*)"] if until.starts else []
-        ending = "" if until.tag in self._ids else pattern(until.tag)
+        ending = "" if until.tag in self._ids else pattern(until.tag) + until.then
         never += [f"\\n?(?s:.{{0,{until.least - 1}}})\\n?{ending}"] if until.trims and until.least else []
+        then = f" /{until.then}/" if until.then else ""
         if until.tag in self._ids:
             upper = f"{name.upper()}_TEXT"
-            last = f"{name}_last: {upper} {self._tag(until.tag)}\n{upper}: /{text}/{_without(never)}"
+            last = f"{name}_last: {upper} {self._tag(until.tag)}{then}\n{upper}: /{text}/{_without(never)}"
         else:
             never += [f"(?s:.*){pattern(until.tag)}(?s:.+)"] if until.least else []  # the first one ends the text
             last = f"{name}_last[lazy]: /{text}{ending}/{_without(never)}"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from corral import Constraint, Conversation, Tool, Unsupported
 from corral.log import get_logger
 from corral_templates.output.choice import Style
-from corral_templates.output.notation import notation_of
+from corral_templates.output.notation import begun, notation_of
 from corral_templates.output.writing import Grammar, Headed, Notation, is_strict, tag
 
 
@@ -21,7 +21,7 @@ def constrain(
     """
     notation = notation_of(style)
     if tool_choice == "auto" and content is None:
-        return _held(notation, conversation.tools)
+        return _held(style, notation, conversation.tools)
     if notation is None:
         asked = "an output format beside tools" if tool_choice == "auto" else f"tool_choice {tool_choice!r}"
         written = style.family.names[0] if style.family else f"{style.tool_tag!r} says"
@@ -55,23 +55,26 @@ def _messages(
     return f"{thought}* {answer}"
 
 
-def _held(notation: Notation | None, tools: Sequence[Tool]) -> Constraint | None:
-    """Free text, and calls that match their tools' schemas; None where no tag tells when a call begins.
+def _held(style: Style, notation: Notation | None, tools: Sequence[Tool]) -> Constraint | None:
+    """Free text, and calls that match their tools' schemas; None where no grammar describes them.
 
     Of tools that are not strict, a schema that cannot be enforced is left to whoever reads the call.
     """
-    if notation is None or not notation.marks or not tools:
+    if notation is None or not tools:
         return None
     grammar = Grammar(tools, loose=True, once=False)
     try:
-        inside = notation.inside(grammar, tools)
+        inside = (notation.inside if notation.marks else begun(style))(grammar, tools)
     except Unsupported as err:
         if any(map(is_strict, tools)):
             raise
         get_logger("templates").debug("tools.unenforced", reason=err.message)
         return None
     rest = grammar.rule("rest", "%free")
-    calls = f"({grammar.until(notation.opening, free=True)} ({inside}))*" if notation.opening else f"({inside})?"
+    if not notation.marks:
+        calls = f"({inside})*"
+    else:
+        calls = f"({grammar.until(notation.opening, free=True)} ({inside}))*" if notation.opening else f"({inside})?"
     kind = "lark" if any(map(is_strict, tools)) else "lark?"  # it may be left out
     return Constraint(kind=kind, source=grammar.source(f"{calls} {rest}"))
 

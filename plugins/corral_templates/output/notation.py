@@ -12,6 +12,7 @@ from corral_templates.output.written import (
     cohere,
     deepseek,
     json_alone,
+    json_begun,
     json_list,
     json_named,
     json_object,
@@ -97,5 +98,16 @@ def notation_of(style: Style) -> Notation | None:
         return Notation(opening=tag, inside=json_object("</" + tag[1:], key))
     if tag == "{":
         return Notation(opening="", inside=json_alone(key), repeats=False)
-    inside = json_list("", key, "") if tag.endswith("[") else json_object("", key)
+    if tag == "[":
+        return Notation(opening="", inside=json_alone(key, listed=True), repeats=False)
+    inside = json_list("", key, "" if tag.endswith("[") else "[") if _is_list(tag) else json_object("", key)
     return Notation(opening=tag, inside=inside, repeats=False, marks=False)
+
+
+def begun(style: Style) -> Inside:
+    """How a call is told from other text where its tag is a word of a language: by what follows."""
+    return json_begun(style.tool_tag, style.arguments_key, listed=_is_list(style.tool_tag))
+
+
+def _is_list(tag: str) -> bool:
+    return tag.endswith("[") or tag == "functools"

@@ -20,6 +20,7 @@ from corral_templates.output.writing import (
     tag,
 )
 
+_BLANKS = "[ \\n]*"
 _COMMA = '"," " "?'
 
 # --- arguments as a JSON object -------------------------------------------------------------------------------------
@@ -46,20 +47,50 @@ def json_object(closing: str, arguments_key: str) -> Inside:
     return inside
 
 
-def json_alone(arguments_key: str) -> Inside:
-    """One call that no tag opens.  Where the model chose to call, its name alone tells that it is one."""
+def json_alone(arguments_key: str, *, listed: bool = False) -> Inside:
+    """One call that no tag opens, or a list.  Where the model chose to call, its name alone tells that it is one."""
 
     def inside(grammar: Grammar, tools: Sequence[Tool]) -> str:
         if not grammar.loose:
-            return objects(grammar, tools, "name", arguments_key)
+            return (
+                json_list("", arguments_key)(grammar, tools)
+                if listed
+                else objects(grammar, tools, "name", arguments_key)
+            )
         calls = []
         for tool in tools:
-            texts = "{", '"name":', json.dumps(tool.name), ",", f'"{arguments_key}":'
-            head = grammar.rule("head[lazy]", "/[ \\n]*" + "[ \\n]*".join(map(pattern, texts)) + "/")
+            head = grammar.rule("head[lazy]", f"/{_BLANKS}{_begins(tool, arguments_key, listed=listed)}/")
             calls.append(f'{head} BLANK {grammar.arguments(tool)} BLANK "}}"')
-        return either(calls)
+        return _closed(grammar, tools, arguments_key, calls, listed=listed)
 
     return inside
+
+
+def json_begun(word: str, arguments_key: str, *, listed: bool) -> Inside:
+    """Free text, a word that opens calls, and a call whose name tells that the word was meant so; or a list of them."""
+
+    def inside(grammar: Grammar, tools: Sequence[Tool]) -> str:
+        calls = []
+        for tool in tools:
+            then = _BLANKS + _begins(tool, arguments_key, listed=listed and not word.endswith("["))
+            head = grammar.rule("text", f"%until {json.dumps({'tag': word, 'free': True, 'then': then})}")
+            calls.append(f'{head} BLANK {grammar.arguments(tool)} BLANK "}}"')
+        return _closed(grammar, tools, arguments_key, calls, listed=listed)
+
+    return inside
+
+
+def _begins(tool: Tool, arguments_key: str, *, listed: bool) -> str:
+    """A regular expression for what stands before the arguments of a call that is an object."""
+    texts = "{", '"name":', json.dumps(tool.name), ",", f'"{arguments_key}":'
+    return _BLANKS.join(map(pattern, ("[", *texts) if listed else texts))
+
+
+def _closed(grammar: Grammar, tools: Sequence[Tool], arguments_key: str, calls: Sequence[str], *, listed: bool) -> str:
+    if not listed:
+        return either(calls)
+    more = objects(grammar, tools, "name", arguments_key)
+    return f'{either(calls)} (BLANK "," BLANK {more})* BLANK "]"'
 
 
 def json_list(closing: str, arguments_key: str, opened: str = "[") -> Inside:

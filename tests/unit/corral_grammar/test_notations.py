@@ -109,6 +109,10 @@ GENERIC = {
     "[TOOL_CALLS] [": '[TOOL_CALLS] [{"name": "get_weather", "arguments": {"city": "Graz", "days": 2}}]',
     "[ARGS]": '[TOOL_CALLS]get_weather[ARGS]{"city": "Graz", "days": 2}',
     "{": '{"name": "get_weather", "arguments": {"city": "Graz", "days": 2}}',
+    "[": '[{"name": "get_weather", "arguments": {"city": "Graz", "days": 2}}]',
+    "functools": 'functools[{"name": "get_weather", "arguments": {"city": "Graz", "days": 2}}]',
+    "Calls: [": 'Calls: [{"name": "get_weather", "arguments": {"city": "Graz", "days": 2}}]',
+    "Action:": 'Action:{"name": "get_weather", "arguments": {"city": "Graz", "days": 2}}',
     "<|tool_call|>": '<|tool_call|>[{"name": "get_weather", "arguments": {"city": "Graz", "days": 2}}]',
     "<TOOLCALL>": '<TOOLCALL>[{"name": "get_weather", "arguments": {"city": "Graz", "days": 2}}]</TOOLCALL>',
     "<function=": '<function=get_weather>{"city": "Graz", "days": 2}</function>',
@@ -126,7 +130,6 @@ BARE_TEXT = {
     "deepseek3.2",
     "glimmer",
 }  # a reference says nothing of how a value is written
-NOT_HELD = {"[", "functools"}
 Build = Callable[..., GrammarState]
 
 
@@ -191,7 +194,7 @@ def test_what_is_allowed_is_read_and_fits(build: Build, texts: Bytes, name: str,
     assert finished > 2
 
 
-@pytest.mark.parametrize("name", [name for name in CALLS if name != "{"])
+@pytest.mark.parametrize("name", [name for name in CALLS if name not in ("{", "[")])
 def test_text_is_free_until_a_call_begins(build: Build, texts: Bytes, name: str) -> None:
     tool = Tool(name="get_weather", parameters=BARE)
     made = constrain(style_of(name), Conversation(tools=(tool,)), None, "auto")
@@ -207,16 +210,44 @@ def test_text_is_free_until_a_call_begins(build: Build, texts: Bytes, name: str)
     assert not accepts(build("lark", made.source), texts, f"Well. {CALLS[name]}".replace("days", "nights"))
 
 
-def test_without_a_tag_a_call_is_held_where_the_answer_begins(build: Build, texts: Bytes) -> None:
-    made = constrain(style_of("{"), Conversation(tools=(Tool(name="get_weather", parameters=BARE),)), None, "auto")
+@pytest.mark.parametrize("name", ["{", "["])
+def test_without_a_tag_a_call_is_held_where_the_answer_begins(build: Build, texts: Bytes, name: str) -> None:
+    made = constrain(style_of(name), Conversation(tools=(Tool(name="get_weather", parameters=BARE),)), None, "auto")
     assert made is not None
-    call = CALLS["{"]
-    for text in ("", "Hello", '{"a": 1}', '{"name": "other", "arguments": 7}', call, f"\n{call} and", f"So {call}"):
+    call = CALLS[name]
+    for text in (
+        "",
+        "Hello",
+        '{"a": 1}',
+        "[1, 2]",
+        "[",
+        '{"name": "other", "arguments": 7}',
+        call,
+        f"\n{call} and",
+        f"So {call}",
+    ):
         assert accepts(build("lark", made.source), texts, text), text
     assert accepts(build("lark", made.source), texts, f"So {call}".replace("days", "nights")), (
         "no call: text came first"
     )
     assert not accepts(build("lark", made.source), texts, call.replace("days", "nights"))
+
+
+@pytest.mark.parametrize("name", ["functools", "Calls: [", "Action:"])
+def test_words_that_open_calls_are_words_too(build: Build, texts: Bytes, name: str) -> None:
+    tools = (Tool(name="get_weather", parameters=BARE), Tool(name="get_time", parameters={"type": "object"}))
+    made = constrain(style_of(name), Conversation(tools=tools), None, "auto")
+    assert made is not None
+    call = CALLS[name]
+    for text in (f"Use {name} for it.", f"{name} {{", f'{name}{{"name": "other"}}', f"{name} [1, 2]] and {call}"):
+        assert accepts(build("lark", made.source), texts, text), text
+    other = call.replace("get_weather", "get_time").replace("days", "nights")
+    assert accepts(build("lark", made.source), texts, other)
+    if name != "Action:":
+        two = call[:-1] + "," + call[call.index("{") :]
+        assert accepts(build("lark", made.source), texts, two)
+        assert len(read(style_of(name), tools, two)[1]) == 2
+        assert not accepts(build("lark", made.source), texts, two.replace("days", "nights"))
 
 
 UNENFORCED = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True}}, "required": ["a"]}

@@ -39,8 +39,8 @@ def schemas(source: str) -> list[object]:
 
 
 @pytest.mark.parametrize("tag", ["[", "functools"])
-def test_a_tag_that_is_a_word_of_a_language_holds_nothing(tag: str) -> None:
-    assert constrain(Style(tag, None, tag, ()), ASKED, None, "auto") is None
+def test_calls_are_held_where_a_word_of_a_language_opens_them(tag: str) -> None:
+    assert schemas(grammar(Style(tag, None, tag, ()), None, "auto"))
     assert grammar(Style(tag, None, tag, ()), None, "required")
 
 

@@ -290,7 +290,7 @@ async def context_of(client, **body):
 
 
 async def test_row_63_no_option_loads_the_model_again(serve):
-    """The reference reloads for another num_ctx; here the context is a share of memory that each request asks for."""
+    """Unlike the reference (decision 8): the context is a share of memory that each request asks for."""
     async with serve(context_length=128) as (client, engine, _):
         assert await context_of(client) == 128
         assert await context_of(client, prompt="", options={"num_ctx": 64}) == 64

@@ -1,4 +1,6 @@
-"""Row 55 of the native API's checklist where no source serves the name, as in an installation without a registry."""
+"""Row 55 of the native API's checklist where no source serves the name, unlike the reference, which asks a registry
+(decision 8).
+"""
 
 import pytest
 

@@ -253,6 +253,7 @@ async def test_row_27_fields_that_change_nothing(openai):
     ],
 )
 async def test_row_27_what_cannot_be_done_is_refused_by_name(openai, field, value):
+    """Unlike the reference, which ignores it (decision 8)."""
     status, error = await openai.error("chat/completions", {**ASK, field: value})
     assert (status, error["param"], error["code"]) == (400, field, "unsupported_parameter")
     assert error["type"] == "invalid_request_error"

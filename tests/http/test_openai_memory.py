@@ -78,6 +78,7 @@ async def test_retrieve_and_delete(openai):
 
 
 async def test_store_says_whether_the_response_is_kept(openai):
+    """Unlike the reference, which keeps none (decision 8)."""
     for asked, kept in (({}, True), ({"store": None}, True), ({"store": True}, True), ({"store": False}, False)):
         answer = await openai.ok("responses", {**ASK, **asked})
         assert answer["store"] is kept

@@ -38,6 +38,7 @@ async def events(openai, **body):
 
 
 async def test_row_40_the_object(openai, doubles):
+    """As the reference has it, but for `store`, which is true (decision 8)."""
     doubles.engine.cached_tokens = 3
     answer = await openai.ok("responses", ASK)
     assert re.fullmatch("resp_[a-z0-9]{24}", answer.pop("id"))
@@ -212,6 +213,7 @@ async def test_row_38_tools(openai, doubles):
     ],
 )
 async def test_row_38_tools_that_are_none(openai, tool, param):
+    """Built-in ones are refused, unlike at the reference (decision 8)."""
     status, error = await openai.error("responses", {**ASK, "tools": [tool]})
     assert (status, error["param"]) == (400, param)
 

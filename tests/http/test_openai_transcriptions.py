@@ -1,4 +1,4 @@
-"""Row 45 of the OpenAI API's checklist: the form of a transcription."""
+"""Row 45 of the OpenAI API's checklist: the form of a transcription, which no engine here can make (decision 8)."""
 
 import pytest
 from aiohttp import FormData

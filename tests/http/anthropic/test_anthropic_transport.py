@@ -60,6 +60,7 @@ async def test_threads_are_refused_so_that_sdks_send_the_whole_conversation(mess
     ],
 )
 async def test_what_would_change_the_answer_is_refused_by_name(messages, field, value):
+    """Unlike the reference, which ignores it (decision 8)."""
     status, kind, said = await messages.error({field: value})
     assert (status, kind) == (400, INVALID)
     assert said.startswith(f"{field} is not supported: ")

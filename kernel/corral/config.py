@@ -98,11 +98,8 @@ def typed(table: Any, cls: Any, where: str, *, strict: bool = True) -> Any:
 
 
 def _from_environment(environ: Mapping[str, str]) -> dict[str, Any]:
-    values: dict[str, str] = {}
-    for prefix in ("OLLAMA_", "CORRAL_"):
-        for name, key in _ENV.items():
-            if text := environ.get(prefix + name, "").strip().strip("\"'"):
-                values[key] = text
+    named = [(key, prefix + name) for prefix in ("OLLAMA_", "CORRAL_") for name, key in _ENV.items()]
+    values = {key: text for key, name in named if (text := environ.get(name, "").strip().strip("\"'"))}
     for key in {"noprune", "go_template"} & set(values):
         values[key] = "0" if values[key] in ("0", "f", "F", "FALSE", "false", "False") else "1"
     if "log_level" in values:

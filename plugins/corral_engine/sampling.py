@@ -1,7 +1,8 @@
 """From logits to a token: the chain of samplers of one sequence.
 
 The order is bias, penalties, DRY, top-n-sigma, top-k, typical, top-p, min-p, XTC, temperature, draw; truncation comes
-before the temperature.  With mirostat: bias, temperature, mirostat.  `Options.samplers` gives another order.
+before the temperature.  With mirostat: bias, temperature, mirostat.  `Options.samplers` gives another order, and may
+name adaptive-p, which then draws.
 """
 
 import math
@@ -11,6 +12,7 @@ import numpy as np
 
 from corral import BadRequest, CorralError, Options
 from corral_engine import penalties, truncation
+from corral_engine.adaptive import AdaptiveP
 from corral_engine.candidates import HIGHEST, Candidates, largest
 from corral_engine.mirostat import Mirostat
 from corral_engine.program import Float32
@@ -20,8 +22,9 @@ ORDER = ("penalties", "dry", "top_n_sigma", "top_k", "typ_p", "top_p", "min_p", 
 _KEEP_THE_BEST = frozenset({"top_n_sigma", "top_k", "top_p", "min_p"})
 _SMALLEST = float(np.finfo(np.float32).tiny)  # temperature: one over less than that is more than float32 holds
 _MAX_TOKEN_ID = 2**31 - 1
+ADAPTIVE = "adaptive_p"
 _ALIASES = {"typical_p": "typ_p", "typical": "typ_p", "top-k": "top_k", "top-p": "top_p", "min-p": "min_p"} | dict(
-    zip("edskypmxt", ORDER, strict=True)
+    zip("edskypmxta", (*ORDER, ADAPTIVE), strict=True)
 )
 
 
@@ -47,7 +50,7 @@ def check_options(options: Options) -> None:
 _FINITE = (
     "temperature", "top_p", "min_p", "typical_p", "top_n_sigma", "repeat_penalty", "presence_penalty",
     "frequency_penalty", "mirostat_tau", "mirostat_eta", "dynatemp_range", "dynatemp_exponent", "xtc_probability",
-    "xtc_threshold", "dry_multiplier", "dry_base",
+    "xtc_threshold", "dry_multiplier", "dry_base", "adaptive_target", "adaptive_decay",
 )  # fmt: skip
 
 
@@ -74,12 +77,15 @@ class Sampler:
         self._breakers: penalties.Breakers = {}
         if penalties.has_dry(options) and find_breakers is not None:
             self._breakers = find_breakers(options.dry_sequence_breakers)
-        self._order = self._active_steps()
+        named = [_ALIASES.get(name, name) for name in options.samplers]
+        self._order = self._active_steps(named)
+        self._adaptive: AdaptiveP | None = None
+        if ADAPTIVE in named and options.adaptive_target >= 0 and not options.mirostat:
+            self._adaptive = AdaptiveP(options.adaptive_target, options.adaptive_decay)
         self._min_keep = max(options.min_keep, 0)
         self._greedy = self._greedy_steps()
 
-    def _active_steps(self) -> tuple[str, ...]:
-        named = [_ALIASES.get(name, name) for name in self.options.samplers]
+    def _active_steps(self, named: Sequence[str]) -> tuple[str, ...]:
         order = tuple(name for name in named if name in ORDER) if named else ORDER
         options = self.options
         idle = {
@@ -122,7 +128,9 @@ class Sampler:
             return self._sample_mirostat(candidates, self._mirostat, len(logits))
         for step in self._order:
             self._apply(step, candidates, history)
-        return self._draw(candidates)
+        if self._adaptive is not None:
+            return self._sample_adaptive(candidates, self._adaptive, history)
+        return int(candidates.ids[self._draw(candidates)])
 
     def _start(self, logits: Float32) -> Candidates:
         """All tokens, or at once the k best when top-k is the first thing to happen."""
@@ -155,8 +163,17 @@ class Sampler:
         _cool(candidates, self.options.temperature)
         mirostat.truncate(candidates, vocab_size)
         probabilities = candidates.probabilities()
-        token = self._draw(candidates)
-        mirostat.accept(float(probabilities[np.flatnonzero(candidates.ids == token)[0]]))
+        place = self._draw(candidates)
+        mirostat.accept(float(probabilities[place]))
+        return int(candidates.ids[place])
+
+    def _sample_adaptive(self, candidates: Candidates, adaptive: AdaptiveP, history: Sequence[int]) -> int:
+        adaptive.learn(history)
+        probabilities = candidates.probabilities()
+        adaptive.reshape(candidates, probabilities)
+        place = self._draw(candidates)
+        token = int(candidates.ids[place])
+        adaptive.drawn(token, float(probabilities[place]), history)
         return token
 
     def _apply(self, step: str, candidates: Candidates, history: Sequence[int]) -> None:
@@ -198,13 +215,14 @@ class Sampler:
         _cool(candidates, temperature)
 
     def _draw(self, candidates: Candidates) -> int:
+        """The place of the one that was drawn."""
         with np.errstate(invalid="ignore"):  # of no token that can be drawn; it is told below
             cumulative = candidates.probabilities().cumsum()
         total = float(cumulative[-1])
         if not 0 < total < math.inf:
             raise CorralError("the samplers left no token that can be drawn: this is a defect of the engine")
         index = int(cumulative.searchsorted(self._random.uniform() * total))
-        return int(candidates.ids[min(index, len(candidates) - 1)])
+        return min(index, len(candidates) - 1)
 
 
 def _cool(candidates: Candidates, temperature: float) -> None:

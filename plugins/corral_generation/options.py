@@ -13,6 +13,7 @@ from corral.kernel import Kernel
 from corral_generation.bias import id_or_text
 
 DEFAULT_CONTEXT = 4096
+MAX_DECAY = 0.99  # of adaptive-p's memory, as in llama.cpp
 MAX_ENTRIES = 1024  # of stop, logit_bias, samplers and dry_sequence_breakers
 
 SAMPLERS = {  # by the letters that llama.cpp has for them
@@ -25,8 +26,11 @@ SAMPLERS = {  # by the letters that llama.cpp has for them
     "m": "min_p",
     "x": "xtc",
     "t": "temperature",
+    "a": "adaptive_p",
 }
-_SPELLINGS = {"typical_p": "typ_p", "typical": "typ_p", "top-k": "top_k", "top-p": "top_p", "min-p": "min_p"}
+_SPELLINGS = {"typical_p": "typ_p", "typical": "typ_p"} | {
+    name.replace("_", "-"): name for name in ("top_k", "top_p", "min_p", "adaptive_p")
+}
 
 
 class _Unused(msgspec.Struct):
@@ -85,6 +89,10 @@ def _check_ranges(options: Options) -> None:
     for name in ("xtc_probability", "xtc_threshold"):
         if not 0 <= getattr(options, name) <= 1:
             raise BadRequest(f'option "{name}" must be between 0 and 1')
+    if not 0 <= options.adaptive_decay <= MAX_DECAY:
+        raise BadRequest(f'option "adaptive_decay" must be between 0 and {MAX_DECAY}')
+    if options.adaptive_target > 1:
+        raise BadRequest('option "adaptive_target" must be at most 1; a negative one is off')
     if options.mirostat not in (0, 1, 2):
         raise BadRequest('option "mirostat" must be 0, 1 or 2')
 

@@ -17,7 +17,7 @@ _FLOATS = frozenset(
     [
         *("top_p", "min_p", "typical_p", "temperature", "repeat_penalty", "presence_penalty", "frequency_penalty"),
         *("top_n_sigma", "dynatemp_range", "dynatemp_exponent", "xtc_probability", "xtc_threshold"),  # Corral's own
-        *("dry_multiplier", "dry_base"),
+        *("dry_multiplier", "dry_base", "adaptive_target", "adaptive_decay"),
     ]
 )
 _BOOLEANS = frozenset(("use_mmap", "ignore_eos"))

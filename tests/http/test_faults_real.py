@@ -23,6 +23,7 @@ from corral.server import serving
 HI = [{"role": "user", "content": "Hi"}]
 ODD = [-1, -5, -1e18, 0, 1e-30, 0.5, 5, 1e18, 1e308, 2**70, "5", True, [], {}, [1], {"1": 5}, {"99999": 1}]
 NEEDS = {"mirostat_": {"mirostat": 2}, "dynatemp_": {"dynatemp_range": 0.5}, "dry_": {"dry_multiplier": 1}}
+NEEDS |= {"adaptive_": {"adaptive_target": 0.5, "samplers": ["adaptive_p"]}}
 NEEDS |= {"xtc_threshold": {"xtc_probability": 1}, "typical_p": {"top_k": 0}}
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from corral import BadRequest, CorralError, Options
 from corral_engine.candidates import HIGHEST, Candidates
-from corral_engine.sampling import ORDER, Sampler
+from corral_engine.sampling import ADAPTIVE, ORDER, Sampler
 
 ALL = {"top_k": 0, "top_p": 1.0, "seed": 3}  # nothing but the options under test has a say
 SIZE = 200
@@ -24,13 +24,13 @@ TOKENS = st.integers(-1, SIZE)
 FLOATS = (
     "temperature", "top_p", "min_p", "typical_p", "top_n_sigma", "repeat_penalty", "presence_penalty",
     "frequency_penalty", "mirostat_tau", "mirostat_eta", "dynatemp_range", "dynatemp_exponent", "xtc_probability",
-    "xtc_threshold", "dry_multiplier", "dry_base",
+    "xtc_threshold", "dry_multiplier", "dry_base", "adaptive_target", "adaptive_decay",
 )  # fmt: skip
 COUNTS = ("top_k", "min_keep", "repeat_last_n", "dry_allowed_length", "dry_penalty_last_n")
 OTHERS = {
     "mirostat": st.sampled_from([0, 0, 1, 2]),
     "seed": st.integers(-1, 2**32),
-    "samplers": st.lists(st.sampled_from(ORDER), max_size=12).map(tuple),
+    "samplers": st.lists(st.sampled_from((*ORDER, ADAPTIVE)), max_size=12).map(tuple),
     "logit_bias": st.dictionaries(TOKENS, NUMBERS, max_size=6),
 }
 WILD: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -63,6 +63,7 @@ def rows(kind: int) -> NDArray[np.float32]:
 @example({**ALL, "mirostat": 1}, 2, [])
 @example({**ALL, "mirostat": 2, "mirostat_eta": -HIGHEST}, 4, [])
 @example({**ALL, "top_n_sigma": HIGHEST}, 4, [])
+@example({**ALL, "samplers": (ADAPTIVE,), "adaptive_target": HIGHEST, "adaptive_decay": HIGHEST}, 3, [])
 @example({**ALL, "typical_p": 0.5, "min_keep": 2**62}, 3, [])
 def test_any_options_are_refused_or_give_a_token_that_may_be_drawn(
     given_options: dict[str, Any], kind: int, history: list[int]

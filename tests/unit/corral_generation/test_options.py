@@ -5,7 +5,7 @@ import math
 import pytest
 
 from corral import BadRequest, Options
-from corral_engine.sampling import ORDER
+from corral_engine.sampling import ADAPTIVE, ORDER
 from corral_generation.options import SAMPLERS, resolve_options
 
 
@@ -34,6 +34,8 @@ def test_unknown_names_are_ignored_and_integers_drop_the_fraction() -> None:
         ({"dynatemp_exponent": -1e18}, 'option "dynatemp_exponent" must not be negative'),
         ({"xtc_probability": 1.1}, 'option "xtc_probability" must be between 0 and 1'),
         ({"xtc_threshold": -0.1}, 'option "xtc_threshold" must be between 0 and 1'),
+        ({"adaptive_decay": 1}, 'option "adaptive_decay" must be between 0 and 0.99'),
+        ({"adaptive_target": 1.5}, 'option "adaptive_target" must be at most 1'),
         ({"mirostat": 3}, 'option "mirostat" must be 0, 1 or 2'),
         ({"samplers": ["top_k", "best"]}, 'option "samplers": "best" is no sampler; there are penalties, dry, '),
         ({"samplers": "kz"}, 'option "samplers": "z" is no sampler'),
@@ -56,12 +58,14 @@ def test_samplers_by_name_and_by_letter() -> None:
     expected = ("top_k", "typ_p", "temperature")
     for value in (["top_k", "typ_p", "temperature"], ["k", "typical_p", "t"], "kyt"):
         assert resolve_options({}, {"samplers": value}).samplers == expected
+    assert resolve_options({}, {"samplers": ["min-p", "adaptive-p"]}).samplers == ("min_p", "adaptive_p")
+    assert resolve_options({}, {"samplers": "ma"}).samplers == ("min_p", "adaptive_p")
     assert resolve_options({}, {"samplers": "temperature"}).samplers == ("temperature",)
     assert resolve_options({}, {"samplers": ""}).samplers == ()
 
 
 def test_the_engine_knows_every_sampler() -> None:
-    assert tuple(SAMPLERS.values()) == ORDER
+    assert tuple(SAMPLERS.values()) == (*ORDER, ADAPTIVE)
 
 
 def test_options_that_change_nothing_are_still_typed() -> None:

@@ -1,6 +1,8 @@
 // openai for JavaScript: chat, responses, streaming, tools, embeddings, models, raw answers, retries, timeouts, errors.
 import assert from "node:assert/strict";
 import OpenAI from "openai";
+import { zodResponseFormat, zodTextFormat } from "openai/helpers/zod";
+import { z } from "zod";
 
 const client = new OpenAI({ baseURL: process.env.OPENAI_BASE_URL, apiKey: "unused", maxRetries: 0 });
 const messages = [{ role: "user", content: "What is the capital of France?" }];
@@ -46,6 +48,59 @@ assert.deepEqual(JSON.parse(called.choices[0].message.tool_calls[0].function.arg
 const runner = client.chat.completions.stream(short);
 assert.equal((await runner.finalChatCompletion()).choices[0].message.content, answer);
 
+// --- the runner of tools, and answers that zod describes ---
+const asking = [];
+const tools = client.chat.completions.runTools(
+  {
+    model: "smollm2-tools",
+    messages: [{ role: "user", content: "What is the weather in Oslo?" }],
+    max_tokens: 48,
+    temperature: 0,
+    tools: [
+      {
+        type: "function",
+        function: {
+          ...tool.function,
+          parse: JSON.parse,
+          function: async ({ city }) => {
+            asking.push(city);
+            return "11 degrees and rain";
+          },
+        },
+      },
+    ],
+  },
+  { maxChatCompletions: 2 },
+);
+await tools.done();
+assert.deepEqual(asking, ["Oslo"]);
+assert.deepEqual(tools.messages.map(({ role }) => role), ["user", "assistant", "tool", "assistant"]);
+
+const City = z.object({ city: z.string().max(20), country: z.string().max(20) });
+const told = { model: "smollm2", messages: [{ role: "user", content: "Paris is the capital of France." }], temperature: 0 };
+const shaped = await client.chat.completions.parse({
+  ...told,
+  max_tokens: 64,
+  response_format: zodResponseFormat(City, "city"),
+});
+assert.ok(City.safeParse(shaped.choices[0].message.parsed).success);
+const spoken = await client.responses.parse({
+  model: "smollm2",
+  input: "Paris is the capital of France.",
+  temperature: 0,
+  max_output_tokens: 64,
+  text: { format: zodTextFormat(City, "city") },
+});
+assert.ok(City.safeParse(spoken.output_parsed).success);
+const Ages = z.object({ ages: z.record(z.enum(["ann", "bob"]), z.int().min(0).max(99)) });
+const counted = await client.chat.completions.parse({
+  ...told,
+  messages: [{ role: "user", content: "Ann is 5 and Bob is 7." }],
+  max_tokens: 96,
+  response_format: { type: "json_schema", json_schema: { name: "ages", schema: z.toJSONSchema(Ages) } },
+});
+assert.ok(Ages.safeParse(JSON.parse(counted.choices[0].message.content)).success);
+
 const listed = [];
 for await (const model of client.models.list()) listed.push(model.id);
 assert.ok(listed.some((id) => id.startsWith("smollm2")));
@@ -71,6 +126,15 @@ for await (const event of await client.responses.create({ ...asked, stream: true
 assert.equal(said, response.output_text);
 assert.equal(kinds[0], "response.created");
 assert.equal(kinds.at(-1), "response.completed");
+
+const again = [];
+for await (const event of await client.responses.retrieve(response.id, { stream: true })) again.push(event.type);
+assert.deepEqual([again[0], again.at(-1)], ["response.created", "response.completed"]);
+const heard = [];
+for await (const item of client.responses.inputItems.list(response.id)) heard.push(item);
+assert.deepEqual(heard.map(({ type, role }) => [type, role]), [["message", "user"]]);
+const { temperature, max_output_tokens, ...counting } = asked;
+assert.equal((await client.responses.inputTokens.count(counting)).input_tokens, response.usage.input_tokens);
 
 // --- the developer's word, fields it does not know ---
 const pirate = await client.chat.completions.create({

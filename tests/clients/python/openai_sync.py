@@ -200,6 +200,12 @@ second = client.responses.create(
 )
 assert second.usage.input_tokens > first.usage.total_tokens
 assert client.responses.retrieve(first.id).output_text == first.output_text
+again = list(client.responses.retrieve(first.id, stream=True))
+assert again[-1].response.output_text == first.output_text
+heard = list(client.responses.input_items.list(second.id, order="asc", limit=1))  # goes on to the next pages
+assert [item.content[0].text for item in heard] == ["My name is Ada.", first.output_text, "What is my name?"]
+counted = client.responses.input_tokens.count(model="smollm2", input="My name is Ada.")
+assert counted.input_tokens == first.usage.input_tokens
 client.responses.delete(first.id)
 
 # --- errors ---

@@ -59,7 +59,7 @@ async def delete(request: web.Request, memory: Memory) -> web.Response:
 
 async def compact(request: web.Request) -> web.StreamResponse:
     """POST /v1/responses/compact, which is refused by name."""
-    raise ModelNotFound("nothing is compacted here: send a shorter input, or truncation", code="not_found")
+    raise ModelNotFound('nothing is compacted here: send a shorter input, or truncation "auto"', code="not_found")
 
 
 def input_items(value: JSON) -> list[JSONObject]:

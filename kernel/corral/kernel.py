@@ -59,11 +59,10 @@ class Kernel:
 
     def find(self, text: str) -> StoredModel:
         """The stored model a user means.  Raises BadRequest (the name), ModelNotFound."""
-        store = self.store  # whose absence explains more than a name that nobody reads
-        return store.get(store.resolve(self.parse_ref(text)))
+        return self.store.get(self.store.resolve(self.parse_ref(text)))
 
     def open(self, model: StoredModel) -> protocols.Weights:
-        """Map the model's weights; the caller closes them.  Raises Unsupported, FormatError."""
+        """Map the model's weights; the caller closes them.  Raises Unsupported, FormatError, ModelNotFound."""
         if not model.weights:
             raise Unsupported(f'"{model.ref.name}" has no weights that Corral can run')
         path = model.weights[0]
@@ -71,7 +70,8 @@ class Kernel:
             with path.open("rb") as file:
                 head = file.read(64)
         except OSError as err:
-            raise FormatError(f"{path.name}: {err.strerror}; pull or create {model.ref.name} again") from err
+            text = f"model '{model.ref.name}' not found: {path.name}: {err.strerror}; pull or create it again"
+            raise (ModelNotFound if isinstance(err, FileNotFoundError) else FormatError)(text) from err
         for loader in self.loaders.values():
             if loader.sniff(head):
                 return loader.open(path)

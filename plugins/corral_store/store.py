@@ -100,7 +100,16 @@ class OllamaStore:
 
     def get(self, ref: ModelRef) -> StoredModel:
         """Raises ModelNotFound, FormatError (a broken manifest, a missing blob)."""
-        data = self.manifest(ref)
+        while True:
+            data = self.manifest(ref)
+            try:
+                return self._read(ref, data)
+            except FormatError:
+                if self.manifest(ref) == data:  # else somebody replaced the model meanwhile
+                    raise
+
+    def _read(self, ref: ModelRef, data: bytes) -> StoredModel:
+        """What the manifest `data` says, with the texts it names."""
         what = f"the manifest of {ref.name}"
         manifest = wire.read_manifest(data, what)
         try:

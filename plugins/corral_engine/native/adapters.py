@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from corral_engine import program as p
-from corral_engine.abandon import Checkpoint, carry_on
 from corral_engine.kv_storage import KVStorage
-from corral_engine.native import objects
 from corral_engine.native.executor import NativeExecutor
 from corral_engine.native.lower import Lowering
 from corral_engine.native.optable import GROUP_ROWS, OP_COLUMNS, float_bits
 from corral_engine.native.plan import Lowered, Plan, fill
 from corral_engine.native.team import Table
-from corral_engine.program import AdapterSet, Batch, Float32, LoraPair, Program, Tensors
+from corral_engine.program import AdapterSet, Batch, Float32, LoraPair, Program
 from corral_engine.reference import add_embedding_adapters
 
 _KERNEL = "kernels.low_rank:update"
@@ -72,22 +70,10 @@ class AdaptedLowering(Lowering):
 class AdaptedExecutor(NativeExecutor):
     """`NativeExecutor` that also runs steps in which sequences have adapters."""
 
-    further_kernels = frozenset((_KERNEL,))
+    further_kernels = frozenset((_KERNEL,))  # there before anybody is served: compiling stops all others
     _adapted: Plan | None = None
     _adapted_table: Table | None = None
     _plain_table: Table | None = None  # the table whose buffers `_adapted_table` points at
-
-    def __init__(
-        self,
-        program: Program,
-        tensors: Tensors,
-        storage: KVStorage,
-        n_threads: int = 0,
-        check: Checkpoint = carry_on,
-    ) -> None:
-        """As `NativeExecutor`; the update's kernel is there before anybody is served: compiling stops all others."""
-        super().__init__(program, tensors, storage, n_threads, check)
-        self._extra = objects.load(self.further_kernels)
 
     def run(self, batch: Batch, *, hidden: bool = False) -> Float32:
         """See `program.Executor.run`."""
@@ -128,10 +114,9 @@ class AdaptedExecutor(NativeExecutor):
         scratch = max(plan.scratch_bytes, _LEAST_SCRATCH, 4 * n_ranks + 64)
         old = self._adapted_table
         if old is None or self._plain_table is not plain or old.scratch_bytes < scratch:
-            addresses = {**self._kernels.addresses, **self._extra.addresses}
             rows = np.zeros((len(plan.ops), OP_COLUMNS), np.int64)
             for row, op in zip(rows, plan.ops, strict=True):
-                fill(row, op, self._resolve, addresses)
+                fill(row, op, self._resolve, self._kernels.addresses)
             self._adapted_table, self._plain_table = Table(rows, scratch), plain
             return self._adapted_table
         return old

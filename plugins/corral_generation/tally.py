@@ -10,7 +10,9 @@ class ThinkingTally:
 
     def __init__(self, parser: OutputParser) -> None:
         self.parser, self.tokens = parser, 0
+        self._closing = parser.thinking_span[1] if parser.thinking_span else ""
         self._thinking = False
+        self._tail = ""  # of what came while thinking: where the closing tag may have begun
         self._held = 0  # tokens that may turn out to open thinking
 
     def push(self, texts: Iterable[str]) -> list[Piece]:
@@ -19,6 +21,7 @@ class ThinkingTally:
         for text in texts:
             found = list(self.parser.push(text)) if text else []
             self._count(found, 1)
+            self._close(text)
             pieces += found
         return _joined(pieces)
 
@@ -38,6 +41,16 @@ class ThinkingTally:
             self.tokens += n_tokens
         elif not pieces:
             self._held += n_tokens
+
+    def _close(self, text: str) -> None:
+        """Thinking ends with its tag, whether or not the parser can tell yet what follows, such as half a call."""
+        if not self._thinking or not self._closing:
+            self._tail = ""
+            return
+        window = self._tail + text
+        self._thinking = self._closing not in window
+        keep = len(self._closing) - 1
+        self._tail = window[-keep:] if self._thinking and keep else ""
 
 
 def _joined(pieces: Sequence[Piece]) -> list[Piece]:

@@ -21,29 +21,33 @@ MAX_DEPTH = 200
 _TOO_DEEP = f"exceeded max depth: the JSON is nested more than {MAX_DEPTH} deep"
 
 
-async def chunks(request: web.Request) -> AsyncIterator[bytes]:
-    """The body as it comes, unpacked.  Raises BadRequest when it is not what its headers say (bad gzip, a cut chunk).
+async def chunks(request: web.Request, limit_bytes: int | None = None) -> AsyncIterator[bytes]:
+    """The body as it comes, unpacked.  Raises BadRequest when it is not what its headers say (bad gzip, a cut chunk),
+    and as soon as it, or what it unpacks to, is longer than `limit_bytes`.
 
     The server leaves unpacking to this: what it cannot unpack itself it would refuse before there is a dialect.
     """
     coding = coding_of(request.headers.get("Content-Encoding", ""))
-    packed = request.content.iter_any()
+    sent = _bounded(request.content.iter_any(), limit_bytes)
     try:
-        async for chunk in unpacked(packed, coding) if coding else packed:
+        async for chunk in _bounded(unpacked(sent, coding), limit_bytes) if coding else sent:
             yield chunk
     except web.RequestPayloadError as err:
         raise BadRequest(f"the request body cannot be read: {err}") from err
 
 
-async def read_body(request: web.Request, limit_bytes: int) -> bytes:
-    """The body, refused as soon as it (or what it unpacks to) is longer than `limit_bytes`."""
-    parts, size = [], 0
-    async for chunk in chunks(request):
-        size += len(chunk)
-        if size > limit_bytes:
+async def _bounded(parts: AsyncIterator[bytes], limit_bytes: int | None) -> AsyncIterator[bytes]:
+    size = 0
+    async for part in parts:
+        size += len(part)
+        if limit_bytes is not None and size > limit_bytes:
             raise BadRequest(f"the request body is larger than {limit_bytes} bytes (max_body_bytes of the dialect)")
-        parts.append(chunk)
-    return b"".join(parts)
+        yield part
+
+
+async def read_body(request: web.Request, limit_bytes: int) -> bytes:
+    """The body, refused as soon as it (packed or not) is longer than `limit_bytes`."""
+    return b"".join([chunk async for chunk in chunks(request, limit_bytes)])
 
 
 class Decoder(Generic[T]):

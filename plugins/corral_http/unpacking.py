@@ -3,6 +3,7 @@
 Source: https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1 and https://www.rfc-editor.org/rfc/rfc8878.
 """
 
+import asyncio
 import sys
 import zlib
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +17,7 @@ else:
     from backports import zstd
 
 _PIECE_BYTES = 1 << 20
+_FREE_FRAMES, _BYTES_A_FRAME = 1000, 1 << 10  # frames that may be next to empty; what any further must hold on average
 _MOST_WINDOW = 23  # 8 MiB, as a power of two: what every zstd decoder must be able to read
 _CODINGS = ("gzip", "deflate", "zstd")
 _BROKEN = "failed to decompress request body"
@@ -43,15 +45,26 @@ def coding_of(header: str) -> str:
 
 
 async def unpacked(packed: AsyncIterator[bytes], coding: str) -> AsyncIterator[bytes]:
-    """The body in pieces.  Raises BadRequest when it is not what it says, or ends too early."""
+    """The body in pieces.  Raises BadRequest when it is not what it says, ends too early, or is cut into crumbs.
+
+    A little of packed data may be much work: other requests get their turn after each piece and each frame.
+    """
     unpacker: _Unpacker | None = None
+    size = n_frames = 0
     async for data in packed:
         while data:
             if unpacker is None or unpacker.eof:
-                unpacker = _unpacker(coding, data)
+                unpacker, n_frames = _unpacker(coding, data), n_frames + 1
+                if n_frames > _FREE_FRAMES + size // _BYTES_A_FRAME:
+                    raise BadRequest(
+                        f"{_BROKEN}: {n_frames} {coding} frames hold next to nothing; send it as one frame"
+                    )
             for piece in _pieces(unpacker, data):
+                size += len(piece)
                 yield piece
+                await asyncio.sleep(0)
             data = unpacker.unused_data if unpacker.eof else b""
+            await asyncio.sleep(0)
     if unpacker is not None and not unpacker.eof:
         raise BadRequest(f"{_BROKEN}: the {coding} data end too early")
 

@@ -16,7 +16,7 @@ class Plugin:
     """Offers the dialect "native"."""
 
     class Config(Settings, frozen=True):
-        """`max_body_bytes` bounds a JSON body, after unpacking; uploads of blobs have no bound."""
+        """`max_body_bytes` bounds a JSON body, packed or not; uploads of blobs have no bound."""
 
         max_body_bytes: int = 256 << 20
 

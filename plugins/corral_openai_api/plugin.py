@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class OpenAISettings(Settings, frozen=True):
-    """`max_body_bytes` bounds a body, after unpacking; `max_choices` bounds `n`, `best_of` and prompts times `n`.
+    """`max_body_bytes` bounds a body, packed or not; `max_choices` bounds `n`, `best_of` and prompts times `n`.
 
     `kept_responses`: so many responses are kept in memory, for `previous_response_id`; 0 keeps none.
     `skip_builtin_tools`: tools of responses that only OpenAI could run (web search …) are left out, not refused.

@@ -1,5 +1,7 @@
 """Rows 1-11 and 70 of the native API's checklist: transport, bodies, errors."""
 
+import gzip
+
 import pytest
 
 POSTS = ("show", "copy", "generate", "chat", "embed", "embeddings", "create", "pull", "push", "tokenize", "detokenize")
@@ -116,10 +118,15 @@ async def test_row_06_body_is_bounded(make_kernel, plugins, tables, settings):
     kernel = await make_kernel(
         [doubles.Plugin, *plugins], {**tables, "native_api": {"max_body_bytes": 1000}}, **settings
     )
-    async with TestClient(TestServer(build_app(kernel))) as client:
-        response = await client.post("/api/generate", data=b'{"prompt":"' + b"x" * 2000 + b'"}')
-        assert response.status == 400
-        assert "larger than 1000 bytes" in (await response.json())["error"]
+    server = TestServer(build_app(kernel))
+    await server.start_server(auto_decompress=False)
+    async with TestClient(server) as client:
+        long = b'{"prompt":"' + b"x" * 2000 + b'"}'
+        skipped = (0x184D2A50).to_bytes(4, "little") + (2000).to_bytes(4, "little") + bytes(2000)  # a frame of no data
+        for coding, body in (("", long), ("gzip", gzip.compress(long)), ("zstd", skipped)):
+            response = await client.post("/api/generate", data=body, headers={"Content-Encoding": coding})
+            assert response.status == 400
+            assert "larger than 1000 bytes" in (await response.json())["error"]
 
 
 @pytest.mark.parametrize("coding", ["gzip", "deflate"])

@@ -1,5 +1,6 @@
 """Packed bodies come out as they went in, however they are cut; what is broken is told."""
 
+import asyncio
 import gzip
 import sys
 import zlib
@@ -60,6 +61,33 @@ async def test_a_window_too_wide_is_refused():
     wide = zstd.compress(b"x" * (1 << 25), options={zstd.CompressionParameter.window_log: 25})
     with pytest.raises(BadRequest, match="failed to decompress request body"):
         await whole(wide, "zstd", 1 << 16)
+
+
+@pytest.mark.parametrize(("coding", "pack"), CASES)
+@pytest.mark.parametrize("held", [b"", b"x"])
+async def test_a_body_in_crumbs_is_refused(coding, pack, held):
+    assert await whole(pack(held) * 1000, coding, 1 << 16) == held * 1000
+    with pytest.raises(
+        BadRequest, match=f"failed to decompress request body: 1001 {coding} frames hold next to nothing"
+    ):
+        await whole(pack(held) * 2000, coding, 1 << 16)
+
+
+@pytest.mark.parametrize(("coding", "pack"), CASES)
+async def test_frames_that_hold_something_are_as_many_as_they_like(coding, pack):
+    assert len(await whole(pack(bytes(1 << 10)) * 1500, coding, 1 << 16)) == 1500 << 10
+
+
+@pytest.mark.parametrize(("data", "frames"), [(bytes(20 << 20), 1), (b"", 100)])
+@pytest.mark.parametrize(("coding", "pack"), CASES)
+async def test_others_have_their_turn_meanwhile(coding, pack, data, frames):
+    done = asyncio.create_task(whole(pack(data) * frames, coding, 1 << 20))
+    turns = 0
+    while not done.done():
+        await asyncio.sleep(0)
+        turns += 1
+    assert len(done.result()) == len(data)
+    assert turns > 15
 
 
 def test_names():

@@ -15,10 +15,10 @@ def never_ends(root: JSON, schemas: Iterable[JSONObject], target: Target) -> boo
     by_id = {id(schema): schema for schema in schemas}
 
     def holds(key: int, settled: set[int]) -> bool:
-        return all(any(_ends(each, settled) for each in some) for some in _needs(by_id[key], target))
+        return all(sum(_ends(each, settled) for each in some) >= n for n, some in _needs(by_id[key], target))
 
     depends = {
-        key: [id(each) for some in _needs(schema, target) for each in some if isinstance(each, dict)]
+        key: [id(each) for _, some in _needs(schema, target) for each in some if isinstance(each, dict)]
         for key, schema in by_id.items()
     }
     return id(root) not in settle(depends, holds)
@@ -28,20 +28,34 @@ def _ends(schema: JSON, settled: set[int]) -> bool:
     return schema if isinstance(schema, bool) else id(schema) in settled
 
 
-def _needs(schema: JSONObject, target: Target) -> Iterator[list[JSON]]:
-    """Lists of schemas: of each of them one must have an end, for this one to have it."""
+def _needs(schema: JSONObject, target: Target) -> Iterator[tuple[int, list[JSON]]]:
+    """How many of which schemas must have an end, for this one to have it."""
     if "$ref" in schema:
-        yield [target(schema["$ref"])]
-    yield from ([member] for member in schema.get("allOf", ()))
-    yield from (schema[key] for key in ("anyOf", "oneOf") if key in schema)
+        yield 1, [target(schema["$ref"])]
+    yield from ((1, [member]) for member in schema.get("allOf", ()))
+    yield from ((1, schema[key]) for key in ("anyOf", "oneOf") if key in schema)
     match schema.get("type"):
         case "object" | ["object"]:
-            properties = schema.get("properties", {})
-            yield from ([properties[name]] for name in schema.get("required", ()) if name in properties)
+            yield from _of_object(schema)
         case "array" | ["array"]:
             items = schema.get("items", True)
             first = items if isinstance(items, list) else schema.get("prefixItems", [])
             least = int(schema.get("minItems", 0))
-            yield from ([member] for member in first[:least])
+            yield from ((1, [member]) for member in first[:least])
             if least > len(first):
-                yield [items if not isinstance(items, list) else schema.get("additionalItems", True)]
+                yield 1, [items if not isinstance(items, list) else schema.get("additionalItems", True)]
+
+
+def _of_object(schema: JSONObject) -> Iterator[tuple[int, list[JSON]]]:
+    """A name that is required and not allowed is left to the library, which tells it."""
+    properties = schema.get("properties", {})
+    others = [*schema.get("patternProperties", {}).values(), schema.get("additionalProperties", True)]
+    others = [each for each in others if each is not False]
+    for name in schema.get("required", ()):
+        if some := [properties[name]] if name in properties else others:
+            yield 1, some
+    least, named = int(schema.get("minProperties", 0)), [*properties.values()]
+    if not others:
+        yield min(least, len(named)), named
+    elif least:
+        yield 1, [*named, *others]

@@ -39,6 +39,8 @@ def union(*branches: Any, **around: Any) -> Any:
 OBJECT = {"type": "object", "properties": {"first name": {"type": "string"}}}
 MANY = {"type": "object", "properties": {f"p{i}": {"type": "string"} for i in range(MAX_FIRST)}}
 MORE = {"type": "object", "properties": {f"q{i}": {"type": "string"} for i in range(MAX_FIRST + 1)}}
+SELF = {"type": "object", "properties": {"child": {"$ref": "#"}}}
+CLOSED = {"additionalProperties": False}
 WRONG = [
     ({"properties": {"a": {"items": MORE}}}, "$.properties.a.items.properties has 451 optional properties before"),
     (
@@ -94,6 +96,13 @@ WRONG = [
     ({"const": json.loads("[" * 200 + "]" * 200)}, "$.const is nested more than"),
     ({"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]}, "$ requires itself"),
     ({"type": "array", "items": {"anyOf": [{"$ref": "#"}]}, "minItems": 1}, "$ requires itself"),
+    ({**SELF, "minProperties": 1, **CLOSED}, "$ requires itself"),
+    ({"properties": {**SELF["properties"], "b": {"$ref": "#"}, "c": {}}, "minProperties": 2}, "$ requires itself"),
+    ({"type": "object", "additionalProperties": {"$ref": "#"}, "minProperties": 1}, "$ requires itself"),
+    (
+        {"type": "object", "patternProperties": {"^a": {"$ref": "#"}, "^b": False}, "required": ["a"], **CLOSED},
+        "itself",
+    ),
     (False, "$ is false"),
     (3, "$ must be an object or a boolean"),
 ]
@@ -117,6 +126,7 @@ def test_what_is_no_json_is_refused(build: Callable[..., GrammarState], source: 
 
 
 LIBRARY = [
+    ({"properties": {"a": {}}, "required": ["b"]}, "at $: Unsatisfiable schema: required property 'b'"),
     ({"properties": {"a": {"type": "integer", "minimum": 5, "maximum": 3}}, "required": ["a"]}, "at $.properties.a:"),
     ({"properties": {"a": {"oneOf": [{"minimum": 0}, {"maximum": 9}]}}}, "keyword: $.properties.a.oneOf cannot be"),
     (union({"type": "string"}, {"maxLength": 3}), "keyword: $.properties.v.oneOf cannot be enforced"),
@@ -226,6 +236,11 @@ MATCHES = [
         {"type": "object", "properties": {"a": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "required": ["a"]},
         ['{"a": {"a": null}}'],
         ['{"a": {}}'],
+    ),
+    (
+        {"properties": {**SELF["properties"], "b": {"type": "null"}}, "minProperties": 1},
+        ['{"b": null}', '{"child": {"b": null}}'],
+        ["{}", '{"child": {}}'],
     ),
     ({"anyOf": [{"type": "null"}, {"type": "boolean"}]}, ["null", "true"], ["1"]),
     (

@@ -202,8 +202,29 @@ def test_the_oldest_are_forgotten(monkeypatch):
     monkeypatch.setattr(memory_module, "_MOST_BYTES", 4000)
     kept.keep(blank("d"), said, [], [])
     assert list(kept._kept) == ["d"]
+    monkeypatch.setattr(memory_module, "_MOST_BYTES", 2000)
+    assert not kept.keep(blank("e"), said, [], [])
+    assert list(kept._kept) == ["d"]
     kept.forget("d")
     assert kept._size_bytes == 0
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_a_response_too_large_to_keep_says_so_and_others_stay(openai, monkeypatch, streaming):
+    monkeypatch.setattr(memory_module, "_MOST_BYTES", 20_000)
+    first = (await openai.ok("responses", ASK))["id"]
+    large = {**ASK, "metadata": {"x": "x" * 30_000}}
+    if streaming:
+        events = (await openai.raw("responses", large)).rstrip().split("\n\n")
+        told = [json.loads(event.split("data: ", 1)[1]) for event in events]
+        assert [event["sequence_number"] for event in told] == list(range(len(told)))
+        answer = told[-1]["response"]
+    else:
+        answer = await openai.ok("responses", large)
+    assert (answer["status"], answer["store"]) == ("completed", False)
+    assert (await openai.error(f"responses/{answer['id']}", None))[0] == 404
+    more = await openai.ok("responses", {**ASK, "previous_response_id": first})
+    assert more["store"] is True
 
 
 async def test_numbers_of_any_length_are_remembered(openai, doubles):

@@ -39,16 +39,19 @@ class Memory:
 
     def keep(
         self, response: Response, messages: tuple[Message, ...], input: Sequence[JSONObject], events: Sequence[bytes]
-    ) -> None:
-        """Remember a response that has ended."""
+    ) -> bool:
+        """Remember a response that has ended; False, and others stay, when it alone is more than may be kept."""
         packed = zlib.compress(b"".join(events), 1)
         size = len(packed) + len(msgspec.json.encode((response, messages, input)))  # JSON has integers of any length
+        if size > _MOST_BYTES:
+            return False
         self._kept[response.id] = Kept(
             response=response, messages=messages, input=tuple(input), packed_events=packed, size_bytes=size
         )
         self._size_bytes += size
-        while self._kept and (len(self._kept) > self.most or self._size_bytes > _MOST_BYTES):
+        while len(self._kept) > self.most or self._size_bytes > _MOST_BYTES:
             self._size_bytes -= self._kept.popitem(last=False)[1].size_bytes
+        return True
 
     def continued(self, id: str) -> Kept | None:
         """The response to continue; None for no id.  Raises FieldError."""

@@ -128,6 +128,12 @@ class Outline:
         )
         yield self._event("completed", response=self.response)
 
+    def forgo(self) -> bytes:
+        """The last event in place of the one that said that a later response may continue this one."""
+        self.response = replace(self.response, store=False)
+        self.events.pop()
+        return self._event("completed", response=self.response)
+
     def add_empty(self) -> None:
         """An answer that says nothing, said as a message."""
         self.items.append(MessageItem.of(new_id("msg_"), self.response.status, TextPart()))
@@ -140,7 +146,7 @@ class Outline:
     def _fail(self, error: CorralError) -> Iterator[bytes]:
         yield from self._close("incomplete")
         told = {"code": "server_error", "message": error.message}
-        self.response = replace(self.response, status="failed", error=told, output=self.items)
+        self.response = replace(self.response, status="failed", error=told, output=self.items, store=False)
         yield self._event("failed", response=self.response)
 
 

@@ -48,12 +48,13 @@ async def responses(
     installed(request.app[KERNEL], body.model)
     outline = Outline(_blank(body, keeps=body.store is not False and memory.most > 0))
 
-    def keep() -> None:
-        """The next response may continue this one."""
-        if outline.response.store and outline.response.status != "failed":
-            said = msgspec.to_builtins(outline.items)
-            asked = [*heard(before), *input_items(body.input)]
-            memory.keep(outline.response, conversation(said, spoken), asked, outline.events)
+    def keep() -> bool:
+        """Let the next response continue this one, if it is to; False when it is too large for that."""
+        if not outline.response.store:
+            return True
+        said = msgspec.to_builtins(outline.items)
+        asked = [*heard(before), *input_items(body.input)]
+        return memory.keep(outline.response, conversation(said, spoken), asked, outline.events)
 
     if body.stream:
         events = _events(request, typed, outline, keep)
@@ -71,12 +72,13 @@ async def responses(
         """As above."""
     if not outline.items and outline.response.status != "failed":
         outline.add_empty()
-    keep()
+    if not keep():
+        outline.forgo()
     return reply(outline.response)
 
 
 async def _events(
-    request: web.Request, typed: ChatRequest, outline: Outline, keep: Callable[[], None]
+    request: web.Request, typed: ChatRequest, outline: Outline, keep: Callable[[], bool]
 ) -> AsyncGenerator[bytes, None]:
     begun = False
     async with aclosing(request.app[KERNEL].pipeline.chat(typed)) as pieces:
@@ -88,9 +90,10 @@ async def _events(
             for event in outline.read(piece):
                 yield event
             if piece.done_reason is not None:
-                closing = b"".join(outline.end(piece))
-                keep()
-                yield closing
+                closing = [*outline.end(piece)]
+                if not keep():
+                    closing[-1] = outline.forgo()
+                yield b"".join(closing)
 
 
 async def count(request: web.Request, body: ResponsesBody, memory: Memory, *, skips_builtin: bool) -> web.Response:

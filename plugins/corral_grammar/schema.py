@@ -7,6 +7,7 @@ and times are bounded too, where their formats are not.
 
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -16,7 +17,7 @@ from corral import JSON, BadRequest, JSONObject
 from corral_grammar.alternatives import Alternatives
 from corral_grammar.counts import settle_counts
 from corral_grammar.endless import never_ends
-from corral_grammar.equivalents import rewritten
+from corral_grammar.equivalents import Document, rewritten
 from corral_grammar.keywords import (
     ANNOTATIONS,
     APPLIED_IN_PLACE,
@@ -74,6 +75,7 @@ class SchemaReader:
         self.nodes: list[tuple[str, JSONObject]] = []  # path and what it became, parents first
         self._refs: dict[str, str] = {}  # path → what it refers to
         self._patterns: set[str] = set()
+        self._passed: set[tuple[int, str]] | None = None
         self._combines = False
         self.n_remainders = 0
 
@@ -123,7 +125,9 @@ class SchemaReader:
 
     def _members(self, node: Node, enforced: JSONObject) -> Iterator[Node]:
         """Fill `enforced`; the schemas inside are still to be read."""
-        schema = rewritten(node.schema, lambda reference: target_of(reference, node.path, self.root))
+        schema = rewritten(
+            node.schema, Document(lambda reference: target_of(reference, node.path, self.root), self._refers)
+        )
         for key, value in schema.items():
             path = step(node.path, key)
             if not self._counts(key, value, path, at_root=node.path == self._path):
@@ -144,7 +148,7 @@ class SchemaReader:
             else:
                 enforced[key] = value
         asserted = [key for key in enforced if key not in ("$defs", "definitions")]
-        applied = [key for key in asserted if key in APPLIED_IN_PLACE]
+        applied = [key for key in asserted if key in APPLIED_IN_PLACE and key in node.schema]
         self._combines |= len(enforced.get("allOf", ())) > 1 or (bool(applied) and len(asserted) > 1)
 
     def _counts(self, key: str, value: JSON, path: str, *, at_root: bool) -> bool:
@@ -191,6 +195,12 @@ class SchemaReader:
         if problem := self._check_pattern(pattern):
             raise BadRequest(f"invalid JSON schema: {path}: {problem}")
 
+    def _refers(self, schema: JSON, name: str) -> bool:
+        """Whether a reference leads to or through that member of what the root holds."""
+        if self._passed is None:
+            self._passed = _passed(self.root)
+        return (id(schema), name) in self._passed
+
     def _check_refs(self) -> None:
         """Every reference leads to a schema of this document, and not back to itself."""
         targets = {path: target_of(reference, path, self.root) for path, reference in self._refs.items()}
@@ -211,17 +221,44 @@ def target_of(reference: str, path: str, found: JSON) -> JSON:
         raise BadRequest(f"{UNSUPPORTED}{path} {reference!r} is outside this schema, and nothing is fetched")
     if reference != "#" and not reference.startswith("#/"):
         raise BadRequest(f"{UNSUPPORTED}{path} {reference!r} must be a JSON pointer (#/$defs/…)")
-    for part in unquote(reference).split("/")[1:]:
-        name = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(found, dict) and name in found:
-            found = found[name]
-        elif isinstance(found, list) and name.isdecimal() and int(name) < len(found):
-            found = found[int(name)]
-        else:
-            raise BadRequest(f"invalid JSON schema: {path} {reference!r} leads nowhere")
+    try:
+        for _, _, member in _steps(reference, found):
+            found = member
+    except LookupError as err:
+        raise BadRequest(f"invalid JSON schema: {path} {reference!r} leads nowhere") from err
     if not isinstance(found, dict | bool):
         raise BadRequest(f"invalid JSON schema: {path} {reference!r} leads to no schema")
     return found
+
+
+def _steps(reference: str, found: JSON) -> Iterator[tuple[JSON, str, JSON]]:
+    """Where each part of a pointer is looked up, its name, and what is there.  Raises LookupError."""
+    for part in unquote(reference).split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        within = found
+        if isinstance(found, list) and name.isdecimal():
+            found = found[int(name)]
+        elif isinstance(found, dict):
+            found = found[name]
+        else:
+            raise LookupError(name)
+        yield within, name, found
+
+
+def _passed(root: JSON) -> set[tuple[int, str]]:
+    """The members, by what holds them and name, that references in `root` lead to or through."""
+    passed: set[tuple[int, str]] = set()
+    todo = [root]
+    while todo:
+        value = todo.pop()
+        if isinstance(value, list):
+            todo += value
+        elif isinstance(value, dict):
+            todo += value.values()
+            if isinstance(reference := value.get("$ref"), str):
+                with suppress(LookupError):  # which is told where it is read
+                    passed.update((id(within), name) for within, name, _ in _steps(reference, root))
+    return passed
 
 
 def _setter(container: JSON, key: str | int) -> Callable[[JSON], None]:

@@ -1,0 +1,84 @@
+"""What is said in other words means what the schema said, and no more."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from byte_texts import accepts
+
+from corral import BadRequest
+from corral_grammar.state import GrammarState
+
+WRONG = [
+    *(
+        ({"items": {"propertyNames": names, "type": "object"}}, "$.items.propertyNames cannot be enforced")
+        for names in (
+            {"pattern": 5},
+            {"pattern": ["a"]},
+            {"pattern": "^a", "type": "integer"},
+            {"type": ["null", "integer"]},
+            {"type": ["string", {}]},
+            {"enum": 1, "const": "a"},
+            {"enum": ["a"], "type": "integer"},
+            1,
+            0,
+            False,
+        )
+    ),
+    ({"allOf": 3, "propertyNames": {"enum": ["a"]}}, "$.allOf must be a list"),
+]
+
+
+@pytest.mark.parametrize(("schema", "message"), WRONG)
+def test_what_cannot_be_said_otherwise_is_refused_by_its_path(
+    build: Callable[..., GrammarState], schema: Any, message: str
+) -> None:
+    with pytest.raises(BadRequest) as caught:
+        build("json_schema", json.dumps(schema))
+    assert message in caught.value.message
+
+
+MATCHES = [
+    ({"type": "object", "propertyNames": {"enum": ["a", "b"], "const": "b"}}, ["{}", '{"b": 1}'], ['{"a": 1}']),
+    ({"type": "object", "propertyNames": {"enum": ["a", 1], "const": "b"}}, ["{}"], ['{"a": 1}', '{"b": 1}']),
+    ({"type": "object", "propertyNames": {"type": ["null", "string"]}}, ['{"a": 1}'], ["[]"]),
+    (
+        {"type": "object", "propertyNames": {"type": ["null", "string"], "pattern": "^a"}},
+        ['{"a": 1}'],
+        ['{"b": 1}'],
+    ),
+    (
+        {
+            "properties": {"a": {"$ref": "#/properties/x/items"}, "x": {"items": {"type": "null"}}},
+            "propertyNames": {"enum": ["a", "b"]},
+        },
+        ["{}", '{"a": null}'],
+        ['{"a": 1}', '{"x": []}', '{"b": null}'],
+    ),
+    *(
+        (
+            {
+                "type": "object",
+                "propertyNames": names,
+                "additionalProperties": {
+                    "properties": {"a": {"$ref": "#/additionalProperties"}, "n": {"type": "integer"}}
+                },
+            },
+            ["{}", '{"a": {"a": {"n": 1}}, "ab": {}}'],
+            ['{"b": {}}', '{"a": 1}', '{"a": {"b": 1}}', '{"a": {"n": 1234567890123456}}'],
+        )
+        for names in ({"enum": ["a", "ab"]}, {"pattern": "^a"})
+    ),
+    ({"type": "string", "enum": ["a", None], "nullable": True}, ['"a"', "null"], ['"b"']),
+    ({"type": "string", "enum": ["a"], "nullable": True}, ['"a"'], ['"b"', "null"]),
+]
+
+
+@pytest.mark.parametrize(("schema", "good", "bad"), MATCHES)
+def test_what_is_said_otherwise_means_the_same(
+    build: Callable[..., GrammarState], texts: Any, schema: Any, good: list[str], bad: list[str]
+) -> None:
+    source = json.dumps(schema)
+    assert [text for text in good if not accepts(build("json_schema", source), texts, text)] == []
+    assert [text for text in bad if accepts(build("json_schema", source), texts, text)] == []

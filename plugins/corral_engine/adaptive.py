@@ -22,9 +22,8 @@ class AdaptiveP:
         self.target, self.decay = min(target, 1.0), min(max(decay, 0.0), _MAX_DECAY)
         self._weight = 1 / (1 - self.decay)
         self._sum = self.target * self._weight
-        self._pending: tuple[int, int, float] | None = (
-            None  # length of the history, token drawn behind it, how probable
-        )
+        # Length of the history, the token drawn behind it, how probable it was.
+        self._pending: tuple[int, int, float] | None = None
 
     def reshape(self, candidates: Candidates, probabilities: NDArray[np.float64]) -> None:
         """Give the highest logits to the probabilities near what would bring the average to the target."""

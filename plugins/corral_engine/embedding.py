@@ -6,7 +6,7 @@ beside it go on.  Pages are scratch: an input has all it needs, or waits until t
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from corral_engine.batching import NO_ADAPTERS, Feed, make_batch
 from corral_engine.fairness import Ledger
 from corral_engine.hyperparameters import Pooling
 from corral_engine.kv_cache import PagePool, SequenceCache
-from corral_engine.program import AdapterSet, Executor, Float32
+from corral_engine.program import PAGE_SIZE, AdapterSet, Executor, Float32
 from corral_engine.rank import RankHead
 
 Vector = tuple[float, ...]
@@ -154,40 +154,68 @@ class Embedder:
     # --- what comes next ------------------------------------------------------------------------------------------
 
     def _pieces(self, max_rows: int, ledger: Ledger, before_ns: int | None) -> list[_Piece]:
-        """Of the client served least first, then of the request that had least; each client a fair part of the rows."""
-        clients = {task.client for task in self.tasks}
-        rooms = dict.fromkeys(clients, -(-max_rows // max(len(clients), 1)))
+        """What has pages goes on; then it is the turn of the client, and of its request, that was served least."""
         pieces: list[_Piece] = []
-        room, self.starved_ns = max_rows, None
-        for task in sorted(self.tasks, key=lambda task: (ledger.served(task.client), task.n_rows)):
-            may_open = self.starved_ns is None and (before_ns is None or task.arrived_ns < before_ns)
-            for each in self._inputs(task, may_open=may_open):
-                most, size = min(room, rooms[task.client]), len(each.tokens) - each.n_done
-                if self.causal:
-                    size = min(size, most)
-                if size <= 0 or (pieces and size > most):
-                    break
+        room = max_rows
+
+        def take(task: EmbedTask, each: _Input) -> None:
+            nonlocal room
+            size = self._fitting(len(each.tokens) - each.n_done, room, first=not pieces)
+            if size:
                 pieces.append(_Piece(task, each, each.n_done, each.n_done + size))
-                room, rooms[task.client] = room - size, rooms[task.client] - size
-                task.n_rows += size
+                room, task.n_rows = room - size, task.n_rows + size
                 ledger.charge(task.client, size)
-                if room <= 0:
-                    return pieces
+
+        for task in sorted(self.tasks, key=lambda task: (not task.opened, ledger.served(task.client), task.n_rows)):
+            for each in task.opened:
+                take(task, each)
+            while task.unopened and self._may_open(task, before_ns):
+                if not self._fitting(len(task.unopened[0][1]), room, first=not pieces):
+                    break
+                if (opened := self._open(task)) is None:
+                    break
+                take(task, opened)
         return pieces
 
-    def _inputs(self, task: EmbedTask, *, may_open: bool) -> Iterator[_Input]:
-        """Those that are on their way, then new ones for as long as there are pages."""
-        yield from list(task.opened)
-        while may_open and task.unopened:
-            index, tokens = task.unopened[0]
-            cache = SequenceCache(self.pool, ("embed", id(task)))
-            if not cache.reserve(len(tokens)):
-                cache.close((), 0)
-                self.starved_ns = task.arrived_ns
-                return
-            task.unopened.popleft()
-            task.opened.append(_Input(index, tokens, cache, Pooled(self.pooling if self.head is None else "rank")))
-            yield task.opened[-1]
+    def _fitting(self, n_tokens: int, room: int, *, first: bool) -> int:
+        """How many tokens of an input fit into what is left of a step; an encoder's first input always does."""
+        if self.causal:
+            return min(n_tokens, room)
+        return n_tokens if first or n_tokens <= room else 0
+
+    def _may_open(self, task: EmbedTask, before_ns: int | None) -> bool:
+        """Whether nobody who came earlier waits for pages."""
+        return (before_ns is None or task.arrived_ns < before_ns) and (
+            self.starved_ns is None or task.arrived_ns <= self.starved_ns
+        )
+
+    def _open(self, task: EmbedTask) -> _Input | None:
+        """The next input, with pages for all of it; None when there are too few."""
+        index, tokens = task.unopened[0]
+        n_pages = -(-len(tokens) // PAGE_SIZE)
+        if n_pages > self.pool.n_free and n_pages > self.pool.n_available():  # asking evicts nothing
+            self.starved_ns = task.arrived_ns
+            return None
+        if task.arrived_ns == self.starved_ns:
+            self.starved_ns = None
+        cache = SequenceCache(self.pool, ("embed", id(task)))
+        cache.reserve(len(tokens))
+        task.unopened.popleft()
+        task.opened.append(_Input(index, tokens, cache, Pooled(self.pooling if self.head is None else "rank")))
+        return task.opened[-1]
+
+    def give_way(self, arrived_ns: int) -> bool:
+        """The newest request that came after `arrived_ns` gives back the pages of an input, to evaluate it anew later.
+
+        False when there is none.
+        """
+        newest = max((task for task in self.tasks if task.opened), key=lambda task: task.arrived_ns, default=None)
+        if newest is None or newest.arrived_ns < arrived_ns:
+            return False
+        each = newest.opened.pop()
+        each.cache.close((), 0)
+        newest.unopened.appendleft((each.index, each.tokens))
+        return True
 
     # --- what came of it ------------------------------------------------------------------------------------------
 
@@ -221,4 +249,5 @@ class Embedder:
     def _forget(self, task: EmbedTask) -> None:
         task.close()
         self.tasks.remove(task)
-        self.starved_ns = None
+        if task.arrived_ns == self.starved_ns:
+            self.starved_ns = None

@@ -157,7 +157,6 @@ class CorralEngine:
                 if settings.draft and program.causal
                 else None
             )
-            check()
         except BaseException:
             executor.close()
             raise

@@ -62,6 +62,7 @@ class Scheduler:
         self.waiting: deque[Sequence] = deque()
         self.active: list[Sequence] = []  # oldest first
         self._no_room = False  # the first in the queue does not fit until somebody leaves
+        self._blocked_ns: int | None = None  # when the first in the queue arrived, while it waits for pages
         self._rows_per_s = 0.0
         self._price = Price()
         self._ledger = Ledger()
@@ -115,9 +116,8 @@ class Scheduler:
         """Texts to embed, of those who came before the first that waits for room."""
         if not self.embedder.tasks:
             return False
-        before_ns = self._next().arrived_ns if self._no_room and self.waiting else None
         n_tasks, began = len(self.embedder.tasks), self._clock()
-        n_rows = self.embedder.step(self._chunk(bool(self.active)), self._ledger, before_ns)
+        n_rows = self.embedder.step(self._chunk(bool(self.active)), self._ledger, self._blocked_ns)
         self._learn_rate(n_rows, self._clock() - began)
         if len(self.embedder.tasks) < n_tasks:
             self._somebody_left()
@@ -184,15 +184,19 @@ class Scheduler:
         return min(self.waiting, key=claim)
 
     def _admit(self) -> None:
-        while self.waiting and len(self.active) < self.settings.n_parallel and not self._no_room:
+        if self._no_room:
+            return
+        self._blocked_ns = None
+        while self.waiting and len(self.active) < self.settings.n_parallel:
             sequence = self._next()
             if self.embedder.starved_ns is not None and self.embedder.starved_ns < sequence.arrived_ns:
+                self._blocked_ns = sequence.arrived_ns
                 return
             cache = sequence.open_cache(self.pool)
             n_pages = -(-(len(sequence.tokens) + 1) // PAGE_SIZE) - cache.n_pages
             if self.active and n_pages > self.pool.n_available():
                 sequence.close_cache()
-                self._no_room = True
+                self._no_room, self._blocked_ns = True, sequence.arrived_ns
                 return
             cache.reserve(len(sequence.tokens))
             self.waiting.remove(sequence)
@@ -204,7 +208,8 @@ class Scheduler:
     def _make_room(self, sequence: Sequence, n_tokens: int) -> bool:
         """Pages for `n_tokens`, preempting the newest sequences if need be.  False: this one itself had to give way."""
         while sequence.cache is not None and not sequence.cache.reserve(n_tokens):
-            self._preempt(self.active[-1])
+            if not self.embedder.give_way(self.active[-1].arrived_ns):
+                self._preempt(self.active[-1])
         return sequence.cache is not None
 
     def _preempt(self, sequence: Sequence) -> None:
@@ -212,7 +217,7 @@ class Scheduler:
         sequence.close_cache()
         self.active.remove(sequence)
         self.waiting.appendleft(sequence)
-        self._no_room = True
+        self._no_room, self._blocked_ns = True, sequence.arrived_ns
 
     def _plan(self) -> list[Plan]:
         ready = [sequence for sequence in self.active if not sequence.outbox.is_full]

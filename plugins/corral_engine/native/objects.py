@@ -26,6 +26,7 @@ from corral.log import get_logger
 from corral_engine.abandon import Checkpoint, carry_on
 from corral_engine.native.compiler import compile_kernel, symbol, target_machine
 from corral_engine.native.host import Host, detect
+from corral_engine.native.team import default_threads
 
 _DIGEST_BYTES = 32
 _COMPILE_TIMEOUT_S = 300.0
@@ -194,12 +195,16 @@ _ARGUMENTS = {"kernels.interpreter:begin": 3, "kernels.interpreter:run": 7}
 
 
 def load(
-    names: Iterable[str], folder: Path | None = None, n_processes: int = 2, check: Checkpoint = carry_on
+    names: Iterable[str], folder: Path | None = None, n_processes: int = 0, check: Checkpoint = carry_on
 ) -> Kernels:
-    """Load kernels, compiling those that no earlier start compiled.  Raises what `check` raises."""
+    """Load kernels, compiling those that no earlier start compiled.  Raises what `check` raises.
+
+    `n_processes` compile at once, 0: one a core.
+    """
     host = detect()
     wanted = sorted(set(names))
-    code = object_code(wanted, cache_folder(host) if folder is None else folder, n_processes, check)
+    folder = cache_folder(host) if folder is None else folder
+    code = object_code(wanted, folder, n_processes or default_threads(), check)
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), target_machine(host))
     for name in wanted:
         engine.add_object_file(binding.ObjectFileRef.from_data(code[name]))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_models
+from msgspec.structs import replace
 
 from conftest import Bench, MakeBench, embed
 from corral import Busy, CorralError, Job, OutOfMemory
@@ -144,6 +145,75 @@ def test_a_generation_that_waits_for_room_is_not_overtaken_by_later_inputs(desk:
     assert made.bench.is_clean
 
 
+def test_a_chat_is_not_overtaken_by_later_inputs_while_an_earlier_one_waits(desk: Callable[..., Desk]) -> None:
+    made = desk(n_parallel=4, kv_tokens=256, prefill_chunk=32)
+    for number in range(3):
+        made.ask(f"indexer {number}", *[60] * 10, client="indexer")
+    made.bench.submit(generation(n_prompt=10, n=80))
+    made.bench.scheduler.step()
+    _, chat = made.bench.submit(generation(5, 100))
+    late = 0
+    for step in range(400):
+        if step % 4 == 0:
+            made.ask(f"late {step}", 60, client=f"late {step}")
+        made.bench.scheduler.step()
+        if chat.tokens:
+            break
+        late = sum(name.startswith("late") for name in made.results)
+    assert chat.tokens
+    assert late == 0
+    made.bench.finish()
+    assert made.bench.is_clean
+
+
+@pytest.mark.parametrize("name", ["llama", "bert"])
+def test_steps_stay_full_however_many_clients_there_are(desk: Callable[..., Desk], name: str) -> None:
+    made = desk(name=name, kv_tokens=1024, prefill_chunk=128)
+    for number in range(64):
+        made.ask(str(number), 30, client=str(number % 16))
+    made.bench.finish()
+    assert len(made.rows) <= 18
+    assert made.bench.is_clean
+
+
+def test_only_what_is_evaluated_holds_pages(desk: Callable[..., Desk]) -> None:
+    made = desk(kv_tokens=2048, prefill_chunk=32)
+    for number in range(31):
+        made.ask(str(number), 30, client=str(number % 2))
+    while made.bench.scheduler.step():
+        assert sum(len(task.opened) for task in made.bench.model.embedder.tasks) <= 1
+
+
+def test_an_input_that_waits_evicts_no_prefix(desk: Callable[..., Desk]) -> None:
+    made = desk(n_parallel=2, kv_tokens=192)
+    made.bench.run(generation(9, 60, n=1))
+    made.bench.submit(generation(n_prompt=20, n=60))
+    made.bench.scheduler.step()
+    cached = made.bench.model.pool.n_available() - made.bench.model.pool.n_free
+    assert cached
+    made.ask("large", 180)
+    made.bench.scheduler.step()
+    assert made.bench.model.pool.n_available() - made.bench.model.pool.n_free == cached
+    made.bench.finish()
+    assert len(made.results["large"]) == 1
+
+
+def test_the_newest_input_gives_way_to_an_older_stream(desk: Callable[..., Desk]) -> None:
+    made = desk(n_parallel=2, kv_tokens=192, prefill_chunk=16)
+    alone = embed(made.bench.model, [tuple(range(3, 123))])
+    _, outbox = made.bench.submit(generation(n_prompt=30, n=90))
+    made.bench.scheduler.step()
+    made.ask("newer", 120)
+    told = []
+    while len(outbox.tokens) < 90:
+        made.bench.scheduler.step()
+        told.append(len(outbox.tokens))
+    assert np.diff(told).min() >= 1
+    made.bench.finish()
+    assert made.results["newer"] == alone
+    assert made.bench.is_clean
+
+
 def test_inputs_count_in_the_queue(desk: Callable[..., Desk]) -> None:
     made = desk(n_parallel=2, max_queue=1)
     for name in "abc":
@@ -188,4 +258,28 @@ def test_what_is_left_is_told_when_the_model_goes(desk: Callable[..., Desk]) -> 
     made.bench.scheduler.step()
     made.bench.scheduler.end_all("shutdown")
     assert isinstance(made.results["late"], CorralError)
+    assert made.bench.is_clean
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_any_mixture_comes_to_its_end(desk: Callable[..., Desk], seed: int) -> None:
+    rng = random.Random(seed)
+    made = desk(n_parallel=rng.choice((1, 3)), kv_tokens=rng.choice((128, 160, 256)), prefill_chunk=rng.choice((8, 40)))
+    tasks, sequences = [], []
+    for number in range(30):
+        if rng.random() < 0.5:
+            lengths = [rng.randrange(1, 120) for _ in range(rng.randrange(1, 4))]
+            tasks.append(made.ask(str(number), *lengths, client=rng.choice("abc")))
+        else:
+            job = generation(rng.randrange(3, 9), rng.randrange(1, 100), rng.randrange(1, 60))
+            sequences.append(made.bench.submit(replace(job, client=rng.choice("abc")))[0])
+        for _ in range(rng.randrange(4)):
+            made.bench.scheduler.step()
+        if rng.random() < 0.2:
+            rng.choice([*tasks, *sequences]).cancelled = True
+    for _ in range(5000):
+        if not made.bench.scheduler.step():
+            break
+    assert not made.bench.model.embedder.tasks
+    assert all(sequence.finished for sequence in sequences)
     assert made.bench.is_clean

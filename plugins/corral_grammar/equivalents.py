@@ -4,9 +4,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from corral import JSON, JSONObject
-from corral_grammar.keywords import ANNOTATIONS, CHECKS
-
-_LEAST_INTEGER = -(10**18)  # the library counts with 64 bits
+from corral_grammar.keywords import ANNOTATIONS, CHECKS, LEAST_INTEGER
 
 Resolve = Callable[[str], JSON]  # a reference → what it leads to
 
@@ -97,7 +95,7 @@ def _not_below(schema: JSONObject, _: Document) -> JSONObject:
     least, most = schema["minimum"], schema.get("maximum", 0)
     if schema.get("type") != "integer" or not all(type(bound) in (int, float) for bound in (least, most)):
         return schema
-    return {**schema, "minimum": _LEAST_INTEGER} if least < _LEAST_INTEGER < most else schema
+    return {**schema, "minimum": LEAST_INTEGER} if least < LEAST_INTEGER < most else schema
 
 
 _REWRITES = {"propertyNames": _names, "nullable": _or_null, "minimum": _not_below}

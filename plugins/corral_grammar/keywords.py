@@ -26,7 +26,6 @@ FURTHER_FORMATS = {  # which the library does not know; of references those with
     "base64": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
     "byte": "^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$",
     "base64url": "^([A-Za-z0-9_-]{4})*([A-Za-z0-9_-]{2}==|[A-Za-z0-9_-]{3}=)?$",
-    "jwt": "^[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+\\.[A-Za-z0-9_-]+$",
     "ipv4network": f"^({_BYTE}\\.){{3}}({_BYTE}/32|0/24)$",
     "ipv4interface": f"^({_BYTE}\\.){{3}}{_BYTE}/([12]?\\d|3[0-2])$",
     "nanoid": "^[A-Za-z0-9_-]{21}$",
@@ -34,10 +33,17 @@ FURTHER_FORMATS = {  # which the library does not know; of references those with
     "cuid2": "^[a-z][0-9a-z]+$",
     "ulid": "^[0-7][0-9A-HJKMNP-TV-Z]{25}$",
 }
+LEAST_INTEGER = -(10**18)  # the library counts with 64 bits
+INTEGER_FORMATS = {  # the least and the most
+    **{f"int{bits}": (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) for bits in (8, 16, 32)},
+    **{f"uint{bits}": (0, 2**bits - 1) for bits in (8, 16, 32)},
+    "int64": (LEAST_INTEGER, 2**63 - 1),
+    "uint64": (0, 2**63 - 1),
+}
 DESCRIBING_FORMATS = frozenset(  # what a text is for: any text will do
     {
         "password", "binary", "path", "file-path", "directory-path", "textarea", "markdown", "html", "text",
-        "multi-line", "int32", "int64", "uint32", "uint64", "float", "double", "decimal",
+        "multi-line", "float", "double", "decimal", *INTEGER_FORMATS,
     }
 )  # fmt: skip
 ONE_SCHEMA = ("items", "additionalItems", "additionalProperties")

@@ -28,6 +28,7 @@ from corral_grammar.keywords import (
     FORMAT_PATTERNS,
     FORMATS,
     FURTHER_FORMATS,
+    INTEGER_FORMATS,
     MAX_COUNT,
     ONE_SCHEMA,
     SCHEMA_LISTS,
@@ -306,6 +307,10 @@ def _complete_format(schema: JSONObject) -> None:
     name = schema.get("format", "")
     if (longest := FORMAT_LENGTHS.get(name)) is not None:
         schema["maxLength"] = min(longest, schema.get("maxLength", longest))
+    if name in INTEGER_FORMATS and "integer" in _types(schema):
+        least, most = INTEGER_FORMATS[name]
+        schema["minimum"] = max(least, schema.get("minimum", least))
+        schema["maximum"] = min(most, schema.get("maximum", most))
     if name not in FORMATS and "string" in _types(schema):
         schema.pop("format", None)
     if (pattern := FORMAT_PATTERNS.get(name) or FURTHER_FORMATS.get(name)) is not None:

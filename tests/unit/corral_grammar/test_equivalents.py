@@ -27,6 +27,8 @@ WRONG = [
         )
     ),
     ({"allOf": 3, "propertyNames": {"enum": ["a"]}}, "$.allOf must be a list"),
+    ({"items": {"type": "string", "format": "jwt"}}, "$.items.format 'jwt' is not one of"),
+    ({"type": "integer", "format": "int8", "minimum": 200}, "at $: Unsatisfiable schema: minimum (200)"),
 ]
 
 
@@ -72,6 +74,25 @@ MATCHES = [
     ),
     ({"type": "string", "enum": ["a", None], "nullable": True}, ['"a"', "null"], ['"b"']),
     ({"type": "string", "enum": ["a"], "nullable": True}, ['"a"'], ['"b"', "null"]),
+    ({"type": "string", "format": "jwt", "pattern": "^eyJ"}, ['"eyJ"'], ['"While.com.com"']),
+    (
+        {"type": "integer", "format": "int32"},
+        ["-2147483648", "0", "2147483647"],
+        ["-2147483649", "2147483648", "112742180761509", "1.5"],
+    ),
+    ({"type": "integer", "format": "uint8"}, ["0", "255"], ["-1", "256"]),
+    ({"type": "integer", "format": "int16", "minimum": 0, "maximum": 10**6}, ["0", "32767"], ["-1", "32768"]),
+    ({"type": "integer", "format": "int8", "exclusiveMaximum": 3}, ["-128", "2"], ["-129", "3"]),
+    ({"type": "integer", "format": "int8", "enum": [127, 128]}, ["127"], ["128"]),
+    ({"type": ["integer", "null"], "format": "uint16"}, ["null", "65535"], ["-1", "65536"]),
+    ({"type": "integer", "format": "uint32", "nullable": True}, ["null", "4294967295"], ["-1", "4294967296"]),
+    ({"allOf": [{"type": "integer", "format": "int32"}, {"minimum": 7}]}, ["7", "2147483647"], ["6", "2147483648"]),
+    ({"type": "integer", "format": "int64"}, ["-999999999999999", "999999999999999"], ["1000000000000000"]),
+    (
+        {"type": "integer", "format": "uint64", "minimum": 0, "maximum": 2**64 - 1},
+        ["0", "9223372036854775807"],
+        ["-1", "18446744073709551616"],
+    ),
 ]
 
 

@@ -76,7 +76,7 @@ def found(block: BlockBody) -> str:
 def document(block: BlockBody) -> str:
     """A document or a search result as text for the model.  Raises BadRequest for what is not text, such as a PDF."""
     source = block.source
-    if isinstance(block.citations, dict) and block.citations.get("enabled"):
+    if block.citations.get("enabled") if isinstance(block.citations, dict) else block.citations:
         raise Unsupported(f"citations of a {block.type} is not supported: no model here cites; leave it out")
     if block.type == "search_result":
         text = _texts(block.content, "search_result.content")

@@ -12,8 +12,9 @@ from corral_anthropic_api.bodies import BlockBody
 Turn = tuple[str, Blocks]
 """Role and blocks."""
 
-_CALLS = ("tool_use", "server_tool_use")
-_KNOWN = ("text", "image", "thinking", "tool_result", "web_search_tool_result", *_CALLS, *blocks.DOCUMENTS)
+_CALLS = ("tool_use", "server_tool_use", "mcp_tool_use")
+_RESULTS = ("tool_result", "mcp_tool_result")  # of the same shape
+_KNOWN = ("text", "image", "thinking", *_RESULTS, *_CALLS, *blocks.DOCUMENTS)
 _IGNORED = ("redacted_thinking",)  # nobody but its author can read it
 
 
@@ -60,6 +61,6 @@ def _call(block: BlockBody) -> ToolCall:
 
 
 def _answered(block: BlockBody, called: dict[str, str]) -> Message:
-    text, images = blocks.result(block) if block.type == "tool_result" else (blocks.found(block), ())
+    text, images = blocks.result(block) if block.type in _RESULTS else (blocks.found(block), ())
     name = called.get(block.tool_use_id, "")
     return Message(role="tool", content=text, images=images, tool_name=name, tool_call_id=block.tool_use_id)

@@ -6,7 +6,7 @@ from corral_http.unserved import Unserved, first_asked
 
 _UNSERVED = (
     Unserved(path="compaction", why="conversations are not summarized here; shorten messages"),
-    Unserved(path="container", why="there are no containers and no skills here", harmless=({},)),
+    Unserved(path="container", why="there are no containers and no skills here", harmless=({}, "")),
     Unserved(path="fallbacks", why="no request is declined here; name one model", harmless=([], "default")),
     Unserved(path="mcp_servers", why="no servers are called from here; give their tools in tools", harmless=([],)),
 )

@@ -134,6 +134,8 @@ def _told(variables: JSONObject) -> Think | None:
     level: Think | None = None
     switch: Think | None = None
     for name, value in variables.items():
+        if value is None:
+            continue
         param = f"chat_template_kwargs.{name[:40]}"
         if name in ("enable_thinking", "thinking") and isinstance(value, bool):
             switch = value

@@ -15,7 +15,7 @@ def refuse(body: Body, fields: Iterable[Unserved]) -> None:
 
 _LIKE_TEXT = "no model here can be told how wordy to be; say it in the messages"
 
-MODERATION = Unserved(path="moderation", why="nothing is moderated here")
+MODERATION = Unserved(path="moderation", why="nothing is moderated here", harmless=({},))
 CHAT = (
     Unserved(path="audio", why="answers are text"),
     Unserved(path="functions", why="use tools", harmless=([],)),

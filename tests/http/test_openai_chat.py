@@ -249,7 +249,7 @@ async def test_row_27_fields_that_change_nothing(openai):
         ("functions", [{"name": "f"}]),
         ("function_call", {"name": "f"}),
         ("web_search_options", {}),
-        ("moderation", {}),
+        ("moderation", {"model": "m"}),
     ],
 )
 async def test_row_27_what_cannot_be_done_is_refused_by_name(openai, field, value):

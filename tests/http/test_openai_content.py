@@ -142,6 +142,8 @@ async def test_row_20_none(openai, doubles):
         ({"enable_thinking": False, "reasoning_effort": "high"}, False),
         (None, True),
         ({}, True),
+        ({"enable_thinking": None, "reasoning_effort": None, "unknown": None}, True),
+        ({"enable_thinking": None, "thinking": False}, False),
     ],
 )
 async def test_f30_variables_of_the_template(openai, doubles, variables, thinks_so):

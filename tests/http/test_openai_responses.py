@@ -504,6 +504,7 @@ async def test_logprobs(openai):
         {"user": "u", "safety_identifier": "s", "prompt_cache_key": "k", "service_tier": "auto"},
         {"stream_options": {"include_obfuscation": False}},
         {"previous_response_id": None, "conversation": None, "prompt": None, "instructions": None},
+        {"moderation": {}},
     ],
 )
 async def test_fields_that_change_nothing(openai, more):
@@ -512,7 +513,7 @@ async def test_fields_that_change_nothing(openai, more):
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("conversation", "conv_1"), ("prompt", {"id": "p"}), ("moderation", {})],
+    [("conversation", "conv_1"), ("prompt", {"id": "p"}), ("moderation", {"model": "m"})],
 )
 async def test_what_cannot_be_done_is_refused_by_name(openai, field, value):
     status, error = await openai.error("responses", {**ASK, field: value})

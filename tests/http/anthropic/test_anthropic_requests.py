@@ -240,6 +240,7 @@ async def test_row_16_what_nobody_can_read_is_left_out(messages, prompt):
             "messages[0].content[1].type is",
         ),
         ({"messages": [user({**PLAIN, "citations": {"enabled": True}})]}, "citations of a document is not supported"),
+        ({"messages": [user({**PLAIN, "citations": True})]}, "citations of a document is not supported"),
         ({"messages": [user({**HIT, "citations": {"enabled": True}})]}, "citations of a search_result is not"),
         ({"tools": [{"name": "a"}, {"input_schema": {"type": "object"}}]}, "tools[1].name is required"),
         ({"tools": [{"name": "a", "allowed_callers": ["code_execution_20260120"]}]}, "tools[0].allowed_callers is not"),
@@ -266,9 +267,9 @@ async def test_what_cannot_be_used_is_refused_by_name(messages, body, said):
 
 
 async def test_what_asks_for_nothing_passes(messages, prompt):
-    document = {**PLAIN, "citations": {"enabled": False}}
+    documents = [{**PLAIN, "citations": value} for value in ({"enabled": False}, {}, False, None)]
     tools = [{"name": "a", "allowed_callers": ["direct"], "strict": True, "defer_loading": False, "input_examples": []}]
-    assert "[tool] a" in await rendered(messages, prompt, user(document), model="t", tools=tools)
+    assert "[tool] a" in await rendered(messages, prompt, user(*documents), model="t", tools=tools)
 
 
 async def test_results_of_tools_that_ran_elsewhere(messages, prompt):
@@ -276,6 +277,17 @@ async def test_results_of_tools_that_ran_elsewhere(messages, prompt):
     found = {"type": "web_fetch_tool_result", "tool_use_id": "s1", "content": {"type": "web_fetch_result", "url": "u"}}
     lines = await rendered(messages, prompt, {"role": "assistant", "content": [call, found]})
     assert lines[1] == '[tool] <web_fetch> <s1> {"type":"web_fetch_result","url":"u"}'
+
+
+async def test_calls_of_mcp_servers_of_the_past(messages, prompt):
+    call = {"type": "mcp_tool_use", "id": "m1", "name": "look", "server_name": "s", "input": {"a": 1}}
+    found = {"type": "mcp_tool_result", "tool_use_id": "m1", "is_error": False, "content": [text("7 "), text("cats")]}
+    failed = {**found, "is_error": True, "content": [text("none")]}
+    assert await rendered(messages, prompt, {"role": "assistant", "content": [call, found, failed]}) == [
+        '[assistant]  m1:look{"a": 1}',
+        "[tool] <look> <m1> 7 cats",
+        "[tool] <look> <m1> Error: none",
+    ]
 
 
 async def test_documents_and_search_results_are_text(messages, prompt):

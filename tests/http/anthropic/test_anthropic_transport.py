@@ -31,6 +31,7 @@ async def test_row_1_unknown_fields_are_ignored(messages):
     more = {"metadata": {"user_id": "u"}, "service_tier": "auto", "speed": "fast", "new": {"x": 1}}
     assert (await messages.ok(**more))["stop_reason"] == "end_turn"
     nothing = {"container": {}, "mcp_servers": [], "fallbacks": "default", "thread": None, "context_management": {}}
+    assert (await messages.ok(container=""))["stop_reason"] == "end_turn"
     assert (await messages.ok(**nothing, compaction=None))["stop_reason"] == "end_turn"
 
 

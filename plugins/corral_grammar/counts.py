@@ -3,33 +3,88 @@
 The library counts properties only where all are required.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterator, Sequence
 from itertools import combinations
 from math import comb
 
 from corral import JSON, BadRequest, JSONObject
+from corral_grammar.keywords import ONE_SCHEMA, SCHEMA_LISTS, SCHEMA_MAPS
 from corral_grammar.tags import UNSUPPORTED
 
 _MAX_NAMES = 450  # properties in all sets together: the library's lexer takes half a second for a thousand
 _COMBINES = ("anyOf", "oneOf", "allOf", "$ref")
 
+Target = Callable[[str], JSON]  # what a `$ref` leads to
 
-def settle_counts(nodes: Iterable[tuple[str, JSONObject]]) -> None:
-    """Replace `minProperties` beyond what is required.  Raises BadRequest by its path where that cannot be."""
-    for path, schema in nodes:
-        least, required = int(schema.get("minProperties", 0)), {*schema.get("required", ())}
+
+def settle_counts(root: JSON, nodes: Sequence[tuple[str, JSONObject]], target: Target) -> None:
+    """Replace `minProperties` beyond what is required.  Raises BadRequest by its path where that cannot be.
+
+    `nodes`: all schemas in `root`; those that it never comes to restrict nothing, and neither do those of other types.
+    """
+    counting = [(path, schema) for path, schema in nodes if "minProperties" in schema]
+    used = _used(root, target) if counting else set()
+    named = _named(nodes, target) if counting else {}
+    for path, schema in counting:
+        kinds = schema.get("type", "object")
+        if id(schema) not in used or "object" not in (kinds if isinstance(kinds, list) else [kinds]):
+            schema.pop("minProperties")
+            continue
+        least, required = int(schema["minProperties"]), {*schema.get("required", ())}
         if least <= max(1, len(required)) and not (least == 1 and _is_closed(schema) and not required):
             continue
         schema.pop("minProperties")
-        schema["anyOf"] = [{"required": [*names]} for names in _sets(schema, least, required, f"{path}.minProperties")]
+        properties = schema.get("properties", {})
+        if "additionalProperties" not in schema:
+            properties = named.get(id(schema), properties)
+        sets = _sets(schema, properties, least, f"{path}.minProperties")
+        schema["anyOf"] = [{"required": [*names]} for names in sets]
 
 
-def _sets(schema: JSONObject, least: int, required: set[str], path: str) -> list[tuple[str, ...]]:
-    optional = [
-        name for name, inside in schema.get("properties", {}).items() if name not in required and inside is not False
-    ]
+def _named(nodes: Sequence[tuple[str, JSONObject]], target: Target) -> dict[int, JSONObject]:
+    """The properties that each member of an `allOf`, by identity, has together with what it is laid over."""
+    named: dict[int, JSONObject] = {}
+    for _, schema in nodes:
+        if members := [member for member in schema.get("allOf", ()) if isinstance(member, dict)]:
+            referred = [target(member["$ref"]) for member in members if "$ref" in member]
+            together: JSONObject = {}
+            for part in (schema, *members, *(each for each in referred if isinstance(each, dict))):
+                for name, inside in part.get("properties", {}).items():
+                    together[name] = inside if together.get(name, True) is not False else False
+            named.update((id(member), together) for member in members)
+    return named
+
+
+def _used(root: JSON, target: Target) -> set[int]:
+    """The schemas, by identity, that a value may be held to."""
+    used: set[int] = set()
+    todo = [root]
+    while todo:
+        schema = todo.pop()
+        if isinstance(schema, dict) and id(schema) not in used:
+            used.add(id(schema))
+            todo += _inside(schema)
+            if "$ref" in schema:
+                todo.append(target(schema["$ref"]))
+    return used
+
+
+def _inside(schema: JSONObject) -> Iterator[JSON]:
+    for key, value in schema.items():
+        if key in SCHEMA_LISTS or (key == "items" and isinstance(value, list)):
+            yield from value
+        elif key in ONE_SCHEMA:
+            yield value
+        elif key in SCHEMA_MAPS and key not in ("$defs", "definitions"):
+            yield from value.values()
+
+
+def _sets(schema: JSONObject, properties: JSONObject, least: int, path: str) -> list[tuple[str, ...]]:
+    required = {*schema.get("required", ())}
+    optional = [name for name, inside in properties.items() if name not in required and inside is not False]
     missing = least - len(required)
-    if not _is_closed(schema):
+    is_laid_over = "additionalProperties" not in schema  # and others may have further names
+    if not _is_closed(schema) or (is_laid_over and missing > len(optional)):
         raise BadRequest(
             f"{UNSUPPORTED}{path} cannot be enforced beyond the {max(1, len(required))} required, "
             "for further names may repeat"
@@ -38,7 +93,7 @@ def _sets(schema: JSONObject, least: int, required: set[str], path: str) -> list
         raise BadRequest(f"{UNSUPPORTED}{path} cannot be enforced beside {', '.join(_COMBINES)}")
     if missing > len(optional):
         raise BadRequest(f"invalid JSON schema: {path} asks for more properties than there are")
-    n_sets, n_names = comb(len(optional), missing), len(schema["properties"])
+    n_sets, n_names = comb(len(optional), missing), len(properties)
     if n_sets * n_names > _MAX_NAMES:
         raise BadRequest(
             f"{UNSUPPORTED}{path} cannot be enforced: there are too many ways to choose {missing} of {len(optional)} "

@@ -119,7 +119,7 @@ class SchemaReader:
         check_rows(self.nodes, target)
         if not any("oneOf" in unquote(reference) for reference in self._refs.values()):  # their names must stay
             Alternatives(target).settle(schemas)
-        settle_counts(self.nodes)
+        settle_counts(result[0], self.nodes, target)
         for schema in schemas:
             _complete_format(schema)
         return result[0]

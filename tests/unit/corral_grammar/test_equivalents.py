@@ -10,6 +10,7 @@ from byte_texts import accepts
 from corral import BadRequest
 from corral_grammar.state import GrammarState
 
+NULL = {"type": "null"}
 WRONG = [
     *(
         ({"items": {"propertyNames": names, "type": "object"}}, "$.items.propertyNames cannot be enforced")
@@ -29,6 +30,22 @@ WRONG = [
     ({"allOf": 3, "propertyNames": {"enum": ["a"]}}, "$.allOf must be a list"),
     ({"items": {"type": "string", "format": "jwt"}}, "$.items.format 'jwt' is not one of"),
     ({"type": "integer", "format": "int8", "minimum": 200}, "at $: Unsatisfiable schema: minimum (200)"),
+    (
+        {"allOf": [{"properties": {"a": {}}, "minProperties": 3}, {"properties": {"b": {}}}]},
+        "$.allOf[0].minProperties cannot be enforced beyond the 1 required, for further names may repeat",
+    ),
+    (
+        {"properties": {"a": {"$ref": "#/$defs/used"}}, "$defs": {"used": {"minProperties": 3}}},
+        "$.$defs.used.minProperties cannot be enforced",
+    ),
+    (
+        {"properties": {"a": {"prefixItems": [{"anyOf": [{"minProperties": 3}]}]}}},
+        "$.properties.a.prefixItems[0].anyOf[0].minProperties cannot be enforced",
+    ),
+    (
+        {"allOf": [{"properties": {"a": {}}, "minProperties": 2, "additionalProperties": False}, {"title": "x"}]},
+        "$.allOf[0].minProperties asks for more properties than there are",
+    ),
 ]
 
 
@@ -92,6 +109,33 @@ MATCHES = [
         {"type": "integer", "format": "uint64", "minimum": 0, "maximum": 2**64 - 1},
         ["0", "9223372036854775807"],
         ["-1", "18446744073709551616"],
+    ),
+    *(
+        (
+            {
+                "allOf": [{"properties": {"a": NULL}, "minProperties": 2}, other],
+                "$defs": {"other": {"type": "object", "properties": {"b": NULL, "c": NULL}}},
+            },
+            ['{"a": null, "b": null}', '{"b": null, "c": null}', '{"a": null, "b": null, "c": null}'],
+            ["{}", '{"a": null}', '{"c": null}', '{"a": 1, "b": null}'],
+        )
+        for other in ({"properties": {"b": NULL, "c": NULL}}, {"$ref": "#/$defs/other"})
+    ),
+    (
+        {"allOf": [{"properties": {"a": NULL}, "minProperties": 1}, {"properties": {"b": NULL, "a": False}}]},
+        ['{"b": null}'],
+        ["{}", '{"a": null}'],
+    ),
+    (
+        {"properties": {"a": NULL}, "$defs": {"unused": {"properties": {"b": {"minProperties": 3}}}}},
+        ["{}", '{"a": null}'],
+        ['{"b": null}'],
+    ),
+    ({"type": "string", "minProperties": 3}, ['"a"'], ["{}"]),
+    (
+        {"type": ["string", "object"], "properties": {"a": NULL, "b": NULL}, "minProperties": 2},
+        ['"a"', '{"a": null, "b": null}'],
+        ["{}", '{"a": null}', "null"],
     ),
 ]
 

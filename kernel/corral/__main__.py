@@ -1,6 +1,7 @@
 """`corral`: read the configuration, boot, run one command."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,8 +31,7 @@ class PluginsCommand:
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         for cells in table:
             print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
-        for problem in kernel.plugins.problems:
-            print(f"Error: {problem}", file=sys.stderr)
+        sys.stderr.writelines(f"Error: {problem}\n" for problem in kernel.plugins.problems)
         return 2 if kernel.plugins.problems else 0
 
 
@@ -71,12 +71,17 @@ def run(argv: Sequence[str]) -> int:
 def main() -> int:
     """The console script.  Errors are one `Error: …` on stderr: exit code 2 for the set-up, 1 for the rest."""
     try:
-        return run(sys.argv[1:])
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+        return code
     except CorralError as err:
         print(f"Error: {err.message}", file=sys.stderr)
         return 2 if isinstance(err, ConfigError | PluginError) else 1
     except KeyboardInterrupt:
         return 130
+    except BrokenPipeError:  # who read our output has left; the interpreter's own flush must not fail either
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
 
 
 if __name__ == "__main__":

@@ -63,9 +63,7 @@ def duration_s(text: str) -> float:
 
 def load(path: Path | None = None, environ: Mapping[str, str] | None = None) -> Config:
     """Read `path` (or `$CORRAL_CONFIG`, else `~/.config/corral/corral.toml` when it exists) and the environment.
-
-    Raises ConfigError naming the file and the key.
-    """
+    Raises ConfigError naming the file and the key."""
     environ = os.environ if environ is None else environ
     chosen = path or (Path(environ["CORRAL_CONFIG"]) if environ.get("CORRAL_CONFIG") else None)
     default = Path(environ.get("XDG_CONFIG_HOME") or Path.home() / ".config") / "corral" / "corral.toml"

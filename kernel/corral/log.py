@@ -13,13 +13,12 @@ LEVELS = {"trace": 5, "debug": 10, "info": 20, "warning": 30, "error": 40}
 def configure(level: str = "info") -> None:
     """Set up structlog for the process.  `level` is a key of LEVELS; anything else raises KeyError."""
     import structlog
-    from structlog import processors
+    from structlog import contextvars, processors
 
     render = structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else processors.JSONRenderer()
     stamp = processors.TimeStamper(fmt="iso", utc=True)
-    context = structlog.contextvars.merge_contextvars
     structlog.configure(
-        processors=[context, processors.add_log_level, stamp, processors.format_exc_info, render],
+        processors=[contextvars.merge_contextvars, processors.add_log_level, stamp, processors.format_exc_info, render],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,

@@ -17,8 +17,7 @@ class Kind(dict[str, P]):
         self.kind, self.hint = kind, hint
         self.owners: dict[str, str] = {}
         for plugin, provider in offers:
-            name = provider.name
-            if name in self:
+            if (name := provider.name) in self:
                 theirs = self.owners[name]
                 raise ValueError(f"{kind} {name!r} is offered by both {theirs!r} and {plugin!r}: disable one")
             self[name] = provider

@@ -21,6 +21,11 @@ class PlainParser(argparse.ArgumentParser):
             raise CorralError(f'invalid argument "{bad[2]}" for "{bad[1].replace("/", ", ")}" flag: invalid syntax')
         raise CorralError(re.sub(r"^argument [^ ]+: ", "", message))
 
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """After help: raises BrokenPipeError while that can still be told from a fault."""
+        sys.stdout.flush()
+        super().exit(status, message)
+
 
 class Parser(PlainParser):
     """Flags may follow arguments, `--` ends them, a flag's optional value needs `=`; arity and names are checked."""

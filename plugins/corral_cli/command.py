@@ -1,8 +1,6 @@
 """What commands share: one that talks to a server says only what it does with the client."""
 
 import argparse
-import os
-import sys
 from typing import TYPE_CHECKING
 
 from corral_cli.flags import CLIENT_VARIABLES, describe
@@ -25,16 +23,11 @@ class ClientCommand:
         describe(parser, self.help, CLIENT_VARIABLES)
 
     async def run(self, args: argparse.Namespace, kernel: "Kernel") -> int:
-        """Connect and `talk`.  A reader of our output that leaves ends the command quietly."""
+        """Connect and `talk`."""
         from corral_cli.local import connect  # http.client: 0.06 s that --help and argument errors need not pay
 
-        try:
-            async with connect(kernel, needs_server=self.needs_server) as client:
-                await self.talk(client, args)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter's own flush must not fail
-            return 1
+        async with connect(kernel, needs_server=self.needs_server) as client:
+            await self.talk(client, args)
         return 0
 
     async def talk(self, client: "Client", args: argparse.Namespace) -> None:

@@ -1,5 +1,10 @@
 """Argument errors, help and version: nothing is asked of a server, except its version."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from corral import __version__
@@ -90,3 +95,18 @@ def test_version_without_a_server(corral, monkeypatch: pytest.MonkeyPatch, capsy
     assert capsys.readouterr().out == (
         f"Warning: could not connect to a running Corral instance\nWarning: client version is 0.30.0\n{RELEASE}"
     )
+
+
+@pytest.mark.parametrize("argv", [["plugins"], ["--help"], ["version"], ["help", "show"], ["ls"]])
+def test_a_reader_that_leaves_ends_a_command_quietly(server: FakeServer, tmp_path: Path, argv: list[str]) -> None:
+    environ = {**os.environ, "HOME": str(tmp_path), "OLLAMA_HOST": server.address, "PYTHONUNBUFFERED": ""}
+    server.replies["GET /api/tags"] = {"models": []}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "corral", *argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    with process.stderr as said:
+        assert said.read() == b""
+    assert process.wait(timeout=60) == 1

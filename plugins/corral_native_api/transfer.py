@@ -19,23 +19,29 @@ async def pull(request: web.Request, body: TransferBody) -> web.StreamResponse:
     if not body.target.strip():
         raise BadRequest("invalid model name", code="invalid_name")
     ref = kernel.store.resolve(kernel.parse_ref(body.target))
-    steps = kernel.pull(ref, insecure=body.insecure) if ref.source in kernel.sources else _as_installed(kernel, ref)
-    return await report(request, steps, streaming=body.stream)
+    return await report(request, _pull(kernel, ref, insecure=body.insecure), streaming=body.stream)
 
 
-async def _as_installed(kernel: Kernel, ref: ModelRef) -> Steps:
-    """No source serves the name: a model that is installed is what there is, and any other is not there."""
-    yield Progress(status="pulling manifest")
+async def _pull(kernel: Kernel, ref: ModelRef, *, insecure: bool) -> Steps:
+    """Where no source serves the name, a model that is installed is what there is, and any other is not there."""
+    if ref.source not in kernel.sources:
+        yield Progress(status="pulling manifest")
+        if _is_installed(kernel, ref):
+            get_logger("native_api").info("pull.kept_installed", model=ref.name, source=ref.source)
+            yield Progress(status=f"nowhere to pull {ref.name} from: the installed model stays")
+            yield Progress(status="success")
+            return
+    async with aclosing(kernel.pull(ref, insecure=insecure)) as steps:
+        async for step in steps:
+            yield step
+
+
+def _is_installed(kernel: Kernel, ref: ModelRef) -> bool:
     try:
         kernel.store.get(ref)
     except ModelNotFound:
-        async with aclosing(kernel.pull(ref)) as nothing:  # which tells what sources there are
-            async for step in nothing:
-                yield step
-        return
-    get_logger("native_api").info("pull.kept_installed", model=ref.name, source=ref.source)
-    yield Progress(status=f"nowhere to pull {ref.name} from: the installed model stays")
-    yield Progress(status="success")
+        return False
+    return True
 
 
 async def push(request: web.Request, body: TransferBody) -> web.StreamResponse:

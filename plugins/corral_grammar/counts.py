@@ -15,16 +15,19 @@ _MAX_NAMES = 450  # properties in all sets together: the library's lexer takes h
 _COMBINES = ("anyOf", "oneOf", "allOf", "$ref")
 
 Target = Callable[[str], JSON]  # what a `$ref` leads to
+Counted = dict[int, tuple[int, list[JSON]]]  # schema, by identity → how many of which properties it must have
 
 
-def settle_counts(root: JSON, nodes: Sequence[tuple[str, JSONObject]], target: Target) -> None:
+def settle_counts(root: JSON, nodes: Sequence[tuple[str, JSONObject]], target: Target) -> Counted:
     """Replace `minProperties` beyond what is required.  Raises BadRequest by its path where that cannot be.
 
-    `nodes`: all schemas in `root`; those that it never comes to restrict nothing, and neither do those of other types.
+    Returns where `anyOf` says it now, and of which properties how many.  `nodes`: all schemas in `root`; those that it
+    never comes to restrict nothing, and neither do those of other types.
     """
     counting = [(path, schema) for path, schema in nodes if "minProperties" in schema]
     used = _used(root, target) if counting else set()
     named = _named(nodes, target) if counting else {}
+    counted: Counted = {}
     for path, schema in counting:
         kinds = schema.get("type", "object")
         if id(schema) not in used or "object" not in (kinds if isinstance(kinds, list) else [kinds]):
@@ -37,8 +40,12 @@ def settle_counts(root: JSON, nodes: Sequence[tuple[str, JSONObject]], target: T
         properties = schema.get("properties", {})
         if "additionalProperties" not in schema:
             properties = named.get(id(schema), properties)
-        sets = _sets(schema, properties, least, f"{path}.minProperties")
-        schema["anyOf"] = [{"required": [*names]} for names in sets]
+        optional = {name: sub for name, sub in properties.items() if name not in required and sub is not False}
+        missing = least - len(required)
+        _check(schema, optional, len(properties), missing, f"{path}.minProperties")
+        schema["anyOf"] = [{"required": [*names]} for names in combinations(optional, missing)]
+        counted[id(schema)] = missing, [*optional.values()]
+    return counted
 
 
 def _named(nodes: Sequence[tuple[str, JSONObject]], target: Target) -> dict[int, JSONObject]:
@@ -79,27 +86,22 @@ def _inside(schema: JSONObject) -> Iterator[JSON]:
             yield from value.values()
 
 
-def _sets(schema: JSONObject, properties: JSONObject, least: int, path: str) -> list[tuple[str, ...]]:
-    required = {*schema.get("required", ())}
-    optional = [name for name, inside in properties.items() if name not in required and inside is not False]
-    missing = least - len(required)
+def _check(schema: JSONObject, optional: JSONObject, n_names: int, missing: int, path: str) -> None:
     is_laid_over = "additionalProperties" not in schema  # and others may have further names
     if not _is_closed(schema) or (is_laid_over and missing > len(optional)):
         raise BadRequest(
-            f"{UNSUPPORTED}{path} cannot be enforced beyond the {max(1, len(required))} required, "
+            f"{UNSUPPORTED}{path} cannot be enforced beyond the {max(1, len(schema.get('required', ())))} required, "
             "for further names may repeat"
         )
     if any(key in schema for key in _COMBINES):
         raise BadRequest(f"{UNSUPPORTED}{path} cannot be enforced beside {', '.join(_COMBINES)}")
     if missing > len(optional):
         raise BadRequest(f"invalid JSON schema: {path} asks for more properties than there are")
-    n_sets, n_names = comb(len(optional), missing), len(properties)
-    if n_sets * n_names > _MAX_NAMES:
+    if comb(len(optional), missing) * n_names > _MAX_NAMES:
         raise BadRequest(
             f"{UNSUPPORTED}{path} cannot be enforced: there are too many ways to choose {missing} of {len(optional)} "
             "optional properties"
         )
-    return [*combinations(optional, missing)]
 
 
 def _is_closed(schema: JSONObject) -> bool:

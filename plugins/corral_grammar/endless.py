@@ -1,24 +1,23 @@
 """Finds JSON schemas that only something infinite would match: an object that requires itself."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from corral import JSON, JSONObject
+from corral_grammar.counts import Counted, Target
 from corral_grammar.fixpoint import settle
 
-Target = Callable[[str], JSON]  # what a `$ref` leads to
 
-
-def never_ends(root: JSON, schemas: Iterable[JSONObject], target: Target) -> bool:
-    """`schemas` are all the objects in `root`, itself among them, that are schemas."""
+def never_ends(root: JSON, schemas: Iterable[JSONObject], target: Target, counted: Counted) -> bool:
+    """`schemas` are all the objects in `root`, itself among them, that are schemas; `counted` is told of them."""
     if not isinstance(root, dict):
         return False
     by_id = {id(schema): schema for schema in schemas}
 
     def holds(key: int, settled: set[int]) -> bool:
-        return all(sum(_ends(each, settled) for each in some) >= n for n, some in _needs(by_id[key], target))
+        return all(sum(_ends(each, settled) for each in some) >= n for n, some in _needs(by_id[key], target, counted))
 
     depends = {
-        key: [id(each) for _, some in _needs(schema, target) for each in some if isinstance(each, dict)]
+        key: [id(each) for _, some in _needs(schema, target, counted) for each in some if isinstance(each, dict)]
         for key, schema in by_id.items()
     }
     return id(root) not in settle(depends, holds)
@@ -28,15 +27,17 @@ def _ends(schema: JSON, settled: set[int]) -> bool:
     return schema if isinstance(schema, bool) else id(schema) in settled
 
 
-def _needs(schema: JSONObject, target: Target) -> Iterator[tuple[int, list[JSON]]]:
+def _needs(schema: JSONObject, target: Target, counted: Counted) -> Iterator[tuple[int, list[JSON]]]:
     """How many of which schemas must have an end, for this one to have it."""
     if "$ref" in schema:
         yield 1, [target(schema["$ref"])]
     yield from ((1, [member]) for member in schema.get("allOf", ()))
-    yield from ((1, schema[key]) for key in ("anyOf", "oneOf") if key in schema)
+    yield from ((1, schema[key]) for key in ("anyOf", "oneOf") if key in schema and id(schema) not in counted)
     match schema.get("type"):
         case "object" | ["object"]:
             yield from _of_object(schema)
+            if id(schema) in counted:
+                yield counted[id(schema)]
         case "array" | ["array"]:
             items = schema.get("items", True)
             first = items if isinstance(items, list) else schema.get("prefixItems", [])
@@ -54,8 +55,5 @@ def _of_object(schema: JSONObject) -> Iterator[tuple[int, list[JSON]]]:
     for name in schema.get("required", ()):
         if some := [properties[name]] if name in properties else others:
             yield 1, some
-    least, named = int(schema.get("minProperties", 0)), [*properties.values()]
-    if not others:
-        yield min(least, len(named)), named
-    elif least:
-        yield 1, [*named, *others]
+    if schema.get("minProperties", 0) and (some := [*properties.values(), *others]):
+        yield 1, some  # no more than are required, or one of any name

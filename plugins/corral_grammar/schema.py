@@ -112,14 +112,13 @@ class SchemaReader:
         def target(reference: str) -> JSON:
             return target_of(reference, self._path, result[0])
 
-        if never_ends(result[0], schemas, target):
-            raise BadRequest(
-                f"invalid JSON schema: {self._path} requires itself, and nothing that has an end matches it"
-            )
         check_rows(self.nodes, target)
         if not any("oneOf" in unquote(reference) for reference in self._refs.values()):  # their names must stay
             Alternatives(target).settle(schemas)
-        settle_counts(result[0], self.nodes, target)
+        if never_ends(result[0], schemas, target, settle_counts(result[0], self.nodes, target)):
+            raise BadRequest(
+                f"invalid JSON schema: {self._path} requires itself, and nothing that has an end matches it"
+            )
         for schema in schemas:
             _complete_format(schema)
         return result[0]

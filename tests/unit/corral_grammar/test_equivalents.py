@@ -11,6 +11,7 @@ from corral import BadRequest
 from corral_grammar.state import GrammarState
 
 NULL = {"type": "null"}
+SELF = {"$ref": "#"}
 WRONG = [
     *(
         ({"items": {"propertyNames": names, "type": "object"}}, "$.items.propertyNames cannot be enforced")
@@ -45,6 +46,14 @@ WRONG = [
     (
         {"allOf": [{"properties": {"a": {}}, "minProperties": 2, "additionalProperties": False}, {"title": "x"}]},
         "$.allOf[0].minProperties asks for more properties than there are",
+    ),
+    (
+        {"allOf": [{"type": "object", "properties": {"a": SELF}, "minProperties": 1}, {"properties": {"b": SELF}}]},
+        "$ requires itself",
+    ),
+    (
+        {"type": "object", "properties": {"a": SELF, "b": {"anyOf": [{}], "title": ""}}, "minProperties": 2},
+        "$ requires itself",
     ),
 ]
 

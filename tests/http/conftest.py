@@ -1,12 +1,14 @@
 """The native and the OpenAI dialect on the real store and doubles for the rest."""
 
 import json
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
+from msgspec.structs import replace
 
 import corral_embeddings.plugin
 import corral_modelfile.plugin
@@ -14,6 +16,7 @@ import corral_native_api.plugin
 import corral_openai_api.plugin
 import corral_origin.plugin
 import corral_store.plugin
+from corral import ChatRequest, Piece
 from corral.kernel import Kernel
 from corral.testing.fake_weights import fake_weights
 from corral.testing.fixtures import *  # noqa: F403  fixtures are found by name
@@ -34,6 +37,18 @@ def tables() -> dict[str, dict[str, Any]]:
 @pytest.fixture
 def settings(tmp_path: Path) -> dict[str, Any]:
     return {"store": "ollama", "models": str(tmp_path / "models")}
+
+
+@pytest.fixture
+def shutting_down(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every chat ends as it does when the server goes."""
+    chat = kernel.pipeline.chat
+
+    async def ending(request: ChatRequest) -> AsyncGenerator[Piece, None]:
+        async for piece in chat(request):
+            yield replace(piece, done_reason=piece.done_reason and "shutdown")
+
+    monkeypatch.setattr(kernel.pipeline, "chat", ending)
 
 
 class Api:

@@ -3,7 +3,6 @@
 import re
 
 import pytest
-from msgspec.structs import replace
 
 CALLS = b'Sure. <call>{"name":"weather","arguments":{"city":"Oslo"}}</call><call>{"name":"now","arguments":{}}</call>'
 TOOLS = [{"name": "weather", "input_schema": {"type": "object"}}, {"name": "now"}]
@@ -50,14 +49,7 @@ async def test_row_10_too_few_tokens(messages):
     assert answer["usage"]["output_tokens"] == 3
 
 
-async def test_a_server_that_ends_asks_for_the_turn_again(messages, kernel, monkeypatch):
-    chat = kernel.pipeline.chat
-
-    async def ending(request):
-        async for piece in chat(request):
-            yield replace(piece, done_reason=piece.done_reason and "shutdown")
-
-    monkeypatch.setattr(kernel.pipeline, "chat", ending)
+async def test_a_server_that_ends_asks_for_the_turn_again(messages, shutting_down):
     answer = await messages.ok()
     assert (answer["content"], answer["stop_reason"]) == ([{"type": "text", "text": "Hello!"}], "pause_turn")
     *_, delta, _ = await messages.events()
